@@ -1,0 +1,64 @@
+"""Who did what, when: from ``logger.info()`` to an append-only PostgreSQL table."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .context import audit_context as audit_context
+    from .context import bind_audit_context as bind_audit_context
+    from .errors import AuditError as AuditError
+    from .errors import ConfigurationError as ConfigurationError
+    from .errors import SchemaError as SchemaError
+    from .event import AuditEvent as AuditEvent
+    from .event import audit as audit
+    from .formatter import AuditFilter as AuditFilter
+    from .formatter import AuditFormatter as AuditFormatter
+    from .handlers import AuditHandler as AuditHandler
+    from .handlers import flush as flush
+    from .handlers import stats as stats
+    from .postgres_handler import PostgresHandler as PostgresHandler
+    from .queueing import AuditQueueHandler as AuditQueueHandler
+    from .queueing import AuditQueueListener as AuditQueueListener
+    from .timeline import AuditLog as AuditLog
+    from .timeline import TimelinePage as TimelinePage
+
+_MODULES = {
+    "audit": "event",
+    "AuditEvent": "event",
+    "audit_context": "context",
+    "bind_audit_context": "context",
+    "AuditError": "errors",
+    "ConfigurationError": "errors",
+    "SchemaError": "errors",
+    "AuditFilter": "formatter",
+    "AuditFormatter": "formatter",
+    "AuditHandler": "handlers",
+    "flush": "handlers",
+    "stats": "handlers",
+    "PostgresHandler": "postgres_handler",
+    "AuditQueueHandler": "queueing",
+    "AuditQueueListener": "queueing",
+    "AuditLog": "timeline",
+    "TimelinePage": "timeline",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name at its first use (PEP 562): ``audit`` alone must need neither psycopg nor libpq."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    except ImportError as error:
+        # psycopg's own text lists three failed attempts; what the reader needs is the one line that mends it.
+        if "pq wrapper" in str(error):
+            raise ImportError("psycopg found no libpq: pip install 'pglog-audit[binary]' brings one") from error
+        raise
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

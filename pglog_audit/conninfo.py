@@ -1,0 +1,54 @@
+"""Where the database is: from options and environment to a libpq connection string, and to words without a password."""
+
+import os
+import re
+from collections.abc import Mapping
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from .errors import ConfigurationError
+
+_LIBPQ_VARIABLES = ("PGHOST", "PGSERVICE", "PGDATABASE")
+_DRIVER = re.compile(r"^(postgres(?:ql)?)(\+\w+)?://")
+
+
+def find_conninfo(environ: Mapping[str, str] = os.environ) -> str | None:
+    """
+    Return the connection string that the environment names, or None.
+
+    ``PGLOG_AUDIT_CONNINFO``, then ``DATABASE_URL`` if its scheme is PostgreSQL's (a ``+driver`` is cut off), then an
+    empty string, which means libpq's own variables, if ``PGHOST``, ``PGSERVICE`` or ``PGDATABASE`` is set.
+    """
+    if own := environ.get("PGLOG_AUDIT_CONNINFO"):
+        return check_conninfo(own)
+    url = environ.get("DATABASE_URL", "")
+    if _DRIVER.match(url):
+        return check_conninfo(url)
+    return "" if any(environ.get(name) for name in _LIBPQ_VARIABLES) else None
+
+
+def check_conninfo(conninfo: str) -> str:
+    """
+    Return *conninfo* as libpq takes it.
+
+    :raises ConfigurationError: it cannot be parsed. The text is not repeated: it may hold a password.
+    """
+    conninfo = _DRIVER.sub(r"\1://", conninfo.strip())
+    try:
+        return make_conninfo(conninfo)
+    except (ProgrammingError, UnicodeError, ValueError):
+        raise ConfigurationError(
+            "conninfo cannot be parsed: write postgresql://user@host:5432/dbname or host=… dbname=… user=…, and "
+            "percent-encode special characters of the password in the URL form"
+        ) from None
+
+
+def describe_conninfo(conninfo: str) -> str:
+    """Return user, host, port and database of *conninfo* for people to read: never the password."""
+    try:
+        parts = conninfo_to_dict(conninfo)
+    except ProgrammingError:
+        return "an unreadable conninfo"
+    shown = {name: parts[name] for name in ("service", "user", "host", "port", "dbname") if parts.get(name)}
+    return " ".join(f"{name}={value}" for name, value in shown.items()) or "libpq's defaults"

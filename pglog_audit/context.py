@@ -1,0 +1,73 @@
+"""
+Who is acting, and where: fields that every audit event of a block or a request shares.
+
+A request has one set of fields that all its threads and tasks see (a framework may run a dependency, the endpoint and
+a background task in different copies of the context); a ``with`` block lays its own over it, for that block alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class _Scope(NamedTuple):
+    request: dict[str, Any] | None
+    block: Mapping[str, Any]
+
+
+_scope: ContextVar[_Scope] = ContextVar("pglog_audit", default=_Scope(None, _NOTHING))
+
+
+def current_context() -> Mapping[str, Any]:
+    """Return the fields in force here; the caller must not change them."""
+    request, block = _scope.get()
+    if not request:
+        return block
+    return {**request, **block} if block else request
+
+
+@contextmanager
+def audit_context(**fields: Any) -> Iterator[None]:
+    """
+    Add *fields* to every audit event logged inside the block.
+
+    Blocks nest; what a log call gives itself wins. Takes the names of :func:`pglog_audit.audit`. The fields reach tasks
+    and threads that copy the context (:mod:`contextvars`), and no others.
+    """
+    scope = _scope.get()
+    token = _scope.set(scope._replace(block={**scope.block, **fields}))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def bind_audit_context(**fields: Any) -> None:
+    """
+    Add *fields* to every later audit event of the running request.
+
+    For code that learns who is acting but does not enclose the endpoint: a dependency, an authentication back end.
+    It reaches the whole request when one of the middlewares of :mod:`pglog_audit.integrations` opened it; elsewhere the
+    rest of the running task or thread.
+    """
+    scope = _scope.get()
+    if scope.request is None:
+        # Never change a mapping in place here: tasks that copied this context would share it, and one user's name
+        # would stand on another's events.
+        _scope.set(scope._replace(block={**scope.block, **fields}))
+    else:
+        scope.request.update(fields)
+
+
+@contextmanager
+def request_context(**fields: Any) -> Iterator[None]:
+    """Open the scope of one request, which :func:`bind_audit_context` changes; for middlewares."""
+    token = _scope.set(_Scope({**current_context(), **fields}, _NOTHING))
+    try:
+        yield
+    finally:
+        _scope.reset(token)

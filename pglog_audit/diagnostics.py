@@ -1,0 +1,27 @@
+"""Warnings about the audit trail itself: on the logger ``pglog_audit``, each kind at most once a minute."""
+
+import logging
+import time
+
+logger = logging.getLogger("pglog_audit")
+
+_INTERVAL = 60.0
+_last: dict[str, tuple[float, int]] = {}
+
+
+def warn(kind: str, message: str, *args: object) -> None:
+    """Log *message* unless one of the same *kind* was logged in the last minute; say how many were held back."""
+    now = time.monotonic()
+    last, held_back = _last.get(kind, (now - _INTERVAL, 0))
+    if now - last < _INTERVAL:
+        _last[kind] = (last, held_back + 1)
+        return
+    _last[kind] = (now, 0)
+    if held_back:
+        message += f" ({held_back} more like this since the last warning)"
+    logger.warning(message, *args)
+
+
+def reset() -> None:
+    """Forget what was warned about: a forked child, like a test, starts anew."""
+    _last.clear()

@@ -1,0 +1,21 @@
+"""
+Errors of the package::
+
+    AuditError
+    |__ ConfigurationError   (also ValueError)
+    |__ SchemaError
+
+Database errors are psycopg's own and pass through unwrapped.
+"""
+
+
+class AuditError(Exception):
+    """Base class of everything that this package raises on purpose."""
+
+
+class ConfigurationError(AuditError, ValueError):
+    """An option has a value that can never work; the message says which one and what to write instead."""
+
+
+class SchemaError(AuditError):
+    """The audit table is missing, not ours or of another version; the message says what to run."""

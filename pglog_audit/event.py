@@ -1,0 +1,139 @@
+"""One audit event: the fields a caller may give, and the row that comes back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+Id: TypeAlias = UUID | int | str
+"""A value of an id column: uuid unless the table was made with ``--id-type``."""
+
+ID_FIELDS = frozenset({"user_id", "event_id", "target_id", "tenant_id", "impersonator_id"})
+TEXT_FIELDS = frozenset(
+    {"action", "entity_type", "request_id", "outcome", "user_label", "target_label", "user_agent", "trace_id", "service"}
+)
+CALLER_FIELDS = ID_FIELDS | TEXT_FIELDS | {"metadata", "changes", "source_ip", "message", "occurred_at"}
+"""What a log call may set; every other key of its dict is a user column or goes to metadata."""
+
+WRITER_FIELDS = frozenset({"id", "writer_id", "writer_seq", "recorded_at"})
+"""What only the writer or the server sets: never taken from a caller."""
+
+OUTCOMES = ("success", "failure", "denied", "unknown")
+
+
+def audit(
+    action: str = "",
+    *misplaced: object,
+    user_id: Id | None = None,
+    event_id: Id | None = None,
+    entity_type: str | None = None,
+    target_id: Id | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    request_id: str | None = None,
+    outcome: str | None = None,
+    changes: Mapping[str, Sequence[Any]] | None = None,
+    user_label: str | None = None,
+    target_label: str | None = None,
+    tenant_id: Id | None = None,
+    impersonator_id: Id | None = None,
+    source_ip: str | None = None,
+    user_agent: str | None = None,
+    trace_id: str | None = None,
+    service: str | None = None,
+    occurred_at: datetime | None = None,
+    **columns: Any,
+) -> dict[str, Any]:
+    """
+    Return the ``extra`` of a log call that reports *action*.
+
+    ``logger.info("Logo replaced", extra=audit("branding.update", user_id=u, metadata={"field": "logo"}))``
+
+    :param action: ``entity.verb`` in lower case, for example ``branding.update``.
+    :param user_id: who acted. Ids are :class:`uuid.UUID` or its text, unless the table's columns say otherwise.
+    :param event_id: the hosted event that the action sits under; not the id of the row.
+    :param entity_type: the kind of thing acted on.
+    :param target_id: the thing acted on.
+    :param metadata: small, reviewable JSON without secrets.
+    :param request_id: taken from the request's context unless given here.
+    :param outcome: ``success``, ``failure``, ``denied`` or ``unknown``; by default what the record's level tells.
+    :param changes: ``{"field": [old, new]}``.
+    :param user_label: the user's name as it is now; history outlives a rename.
+    :param target_label: the target's name as it is now.
+    :param tenant_id: the tenant that the action belongs to.
+    :param impersonator_id: the real person behind *user_id*.
+    :param source_ip: the client's address.
+    :param user_agent: the client's program.
+    :param trace_id: the distributed trace.
+    :param service: the application, where one table serves several.
+    :param occurred_at: an aware datetime, for events of the past; by default the record's time.
+    :param columns: values of columns that you added to the table; a name without a column goes to metadata.
+
+    Never raises: it runs inside requests. What is ``None`` counts as not given, so that the context may fill it.
+    """
+    given = {
+        "action": action,
+        "user_id": user_id,
+        "event_id": event_id,
+        "entity_type": entity_type,
+        "target_id": target_id,
+        "metadata": metadata,
+        "request_id": request_id,
+        "outcome": outcome,
+        "changes": changes,
+        "user_label": user_label,
+        "target_label": target_label,
+        "tenant_id": tenant_id,
+        "impersonator_id": impersonator_id,
+        "source_ip": source_ip,
+        "user_agent": user_agent,
+        "trace_id": trace_id,
+        "service": service,
+        "occurred_at": occurred_at,
+    }
+    event = {name: value for name, value in given.items() if value is not None}
+    event.update(columns)
+    if misplaced:
+        # A TypeError here would fail the request that only wanted to report itself.
+        event["_misplaced"] = misplaced
+    return {"audit": event}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """One row of the audit table; a field without a column in that table is ``None``."""
+
+    action: str
+    id: UUID | None = None
+    occurred_at: datetime | None = None
+    recorded_at: datetime | None = None
+    user_id: Id | None = None
+    user_label: str | None = None
+    event_id: Id | None = None
+    entity_type: str | None = None
+    target_id: Id | None = None
+    target_label: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+    outcome: str | None = None
+    message: str | None = None
+    changes: Mapping[str, Any] | None = None
+    tenant_id: Id | None = None
+    impersonator_id: Id | None = None
+    source_ip: str | None = None
+    user_agent: str | None = None
+    trace_id: str | None = None
+    service: str | None = None
+    writer_id: UUID | None = None
+    writer_seq: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The columns that are none of ours, by name."""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "AuditEvent":
+        """Return the event of *row*, a mapping of column names to values."""
+        own = {name: value for name, value in row.items() if name in EVENT_FIELDS}
+        return cls(**own, extra={name: value for name, value in row.items() if name not in EVENT_FIELDS})
+
+
+EVENT_FIELDS = tuple(f.name for f in fields(AuditEvent) if f.name != "extra")
