@@ -1,9 +1,13 @@
-"""The package's SQL, one statement a file."""
+"""The package's SQL, one statement a file, and the table's name in it."""
 
 from functools import cache
 from importlib.resources import files
 
 from psycopg import sql
+
+from ..errors import ConfigurationError
+
+_MAX_BYTES = 63
 
 
 @cache
@@ -15,3 +19,25 @@ def template(name: str) -> sql.SQL:
 def identifier(table: str) -> sql.Identifier:
     """Return *table*, written ``name`` or ``schema.name``, as an identifier."""
     return sql.Identifier(*table.split("."))
+
+
+def check_table(table: str) -> str:
+    """
+    Return *table*, written ``name`` or ``schema.name``, each at most 63 bytes and as the catalog spells it.
+
+    PostgreSQL would cut a longer name silently, libpq ends a text at NUL, and psycopg takes a percent sign for a
+    parameter, in an identifier too.
+
+    :raises ConfigurationError: it names no table.
+    """
+    parts = table.split(".")
+    if len(parts) > 2 or not all(map(_is_name, parts)):
+        raise ConfigurationError(
+            f"table is {table!r}: write name or schema.name without quotes, each part with 1 to {_MAX_BYTES} bytes "
+            "and without double quotes, percent signs and control characters"
+        )
+    return table
+
+
+def _is_name(part: str) -> bool:
+    return part.isprintable() and not {'"', "%"} & set(part) and 0 < len(part.encode()) <= _MAX_BYTES

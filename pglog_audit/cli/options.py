@@ -1,0 +1,47 @@
+"""The options that several commands share: where the database is, and which table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ..conninfo import check_conninfo, find_conninfo
+from ..errors import ConfigurationError
+from ..sql import check_table
+
+
+def _conninfo(_context: click.Context, _option: click.Parameter, given: str | None) -> str:
+    conninfo = find_conninfo() if given is None else check_conninfo(given)
+    if conninfo is None:
+        raise ConfigurationError(
+            "no database named: give --conninfo postgresql://user@host/dbname, or set PGLOG_AUDIT_CONNINFO, "
+            "DATABASE_URL (postgresql://…), or libpq's PGHOST, PGSERVICE or PGDATABASE"
+        )
+    return conninfo
+
+
+def _table(_context: click.Context, _option: click.Parameter, given: str) -> str:
+    return check_table(given)
+
+
+conninfo_option = click.option(
+    "--conninfo",
+    callback=_conninfo,
+    metavar="CONNINFO",
+    help="The database, as a URL or as libpq's key=value text. Default: $PGLOG_AUDIT_CONNINFO, then $DATABASE_URL, "
+    "then libpq's own variables. A password belongs in ~/.pgpass or in the environment: other users of this "
+    "machine can read a command line.",
+)
+table_option = click.option(
+    "--table",
+    callback=_table,
+    default="audit_log",
+    show_default=True,
+    metavar="[SCHEMA.]NAME",
+    help="The audit table.",
+)
+
+
+def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Call *command* with ``conninfo: str`` and ``table: str``, both checked, of ``--conninfo`` and ``--table``."""
+    return conninfo_option(table_option(command))
