@@ -1,4 +1,4 @@
-"""The package's SQL, one statement a file, and the table's name in it."""
+"""The package's SQL, one purpose a file, and the table's name in it."""
 
 from functools import cache
 from importlib.resources import files

@@ -1,0 +1,15 @@
+-- The relation that a name stands for: its full name, owner, comment and columns; no row if there is none.
+SELECT format('%%I.%%I', nspname, relname) AS name,
+       relowner AS owner,
+       obj_description(pg_class.oid, 'pg_class') AS comment,
+       (
+           SELECT jsonb_object_agg(attname, format_type(atttypid, NULL))
+           FROM pg_attribute
+           WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+       ) AS columns,
+       EXISTS (
+           SELECT FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+           WHERE attrelid = pg_class.oid AND attname = 'action' AND typcategory = 'S'
+       ) AS takes_action
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE pg_class.oid = to_regclass(%(table)s) AND relkind IN ('r', 'p', 'v', 'f')

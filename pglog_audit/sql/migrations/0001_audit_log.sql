@@ -1,0 +1,123 @@
+-- The table of schema 1: columns, indexes, guards, the months and their net.
+CREATE TABLE {table} (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    action text NOT NULL,
+    outcome text NOT NULL DEFAULT 'success',
+    user_id {user_id},
+    user_label text,
+    event_id {event_id},
+    entity_type text,
+    target_id {target_id},
+    target_label text,
+    message text,
+    changes jsonb,
+    metadata jsonb NOT NULL DEFAULT '{{}}',
+    request_id text,
+    tenant_id {tenant_id},
+    impersonator_id {impersonator_id},
+    source_ip inet,
+    user_agent text,
+    trace_id text,
+    service text,
+    writer_id uuid,
+    writer_seq bigint,
+    CONSTRAINT {primary_key} PRIMARY KEY (id, occurred_at)
+) PARTITION BY RANGE (occurred_at);
+
+COMMENT ON TABLE {table} IS 'pglog_audit schema 1: who did what, when; append-only, one row an action';
+COMMENT ON COLUMN {table}.id IS 'the row: a UUIDv7 from the writer, so that a line sent twice makes one row';
+COMMENT ON COLUMN {table}.occurred_at IS 'when it happened, by the application''s clock';
+COMMENT ON COLUMN {table}.recorded_at IS 'when this server stored it; no writer may set it';
+COMMENT ON COLUMN {table}.action IS 'what was done, as entity.verb: branding.update';
+COMMENT ON COLUMN {table}.outcome IS 'success, failure, denied or unknown';
+COMMENT ON COLUMN {table}.user_id IS 'who acted';
+COMMENT ON COLUMN {table}.user_label IS 'the user''s name as it was then';
+COMMENT ON COLUMN {table}.event_id IS 'the hosted event that the action sits under; not the row''s identity';
+COMMENT ON COLUMN {table}.entity_type IS 'the kind of thing acted on';
+COMMENT ON COLUMN {table}.target_id IS 'the thing acted on';
+COMMENT ON COLUMN {table}.target_label IS 'the target''s name as it was then';
+COMMENT ON COLUMN {table}.message IS 'the log call''s own sentence';
+COMMENT ON COLUMN {table}.changes IS 'what changed: {{"field": [old, new]}}';
+COMMENT ON COLUMN {table}.metadata IS 'small, free-form facts without secrets; keys that begin with _ are the library''s';
+COMMENT ON COLUMN {table}.request_id IS 'the request that caused it';
+COMMENT ON COLUMN {table}.tenant_id IS 'the tenant that it belongs to';
+COMMENT ON COLUMN {table}.impersonator_id IS 'the real person behind user_id';
+COMMENT ON COLUMN {table}.source_ip IS 'the client''s address';
+COMMENT ON COLUMN {table}.user_agent IS 'the client''s program';
+COMMENT ON COLUMN {table}.trace_id IS 'the distributed trace';
+COMMENT ON COLUMN {table}.service IS 'the application, where one table serves several';
+COMMENT ON COLUMN {table}.writer_id IS 'the process that wrote it';
+COMMENT ON COLUMN {table}.writer_seq IS 'its number among that writer''s lines, without gaps';
+
+-- Read backwards they give newest first; written in this order they grow at their right end and stay dense.
+CREATE INDEX {newest} ON {table} (occurred_at, id);
+CREATE INDEX {by_event} ON {table} (event_id, occurred_at, id) WHERE event_id IS NOT NULL;
+CREATE INDEX {by_user} ON {table} (user_id, occurred_at, id) WHERE user_id IS NOT NULL;
+CREATE INDEX {by_target} ON {table} (target_id, occurred_at, id) WHERE target_id IS NOT NULL;
+CREATE INDEX {by_request} ON {table} (request_id, occurred_at, id) WHERE request_id IS NOT NULL;
+
+CREATE OR REPLACE FUNCTION {guard}() RETURNS trigger LANGUAGE plpgsql AS $guard$
+BEGIN
+    RAISE EXCEPTION '%.% is append-only: % is refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'insufficient_privilege',
+              HINT = 'Correct an event with a further event; old events go with their whole partition.';
+END
+$guard$;
+
+-- ALWAYS: session_replication_role = replica skips plain triggers.
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {guard}();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {guard}();
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
+
+-- Partitions inherit the row trigger, never the one on TRUNCATE.
+DO $partitions$
+DECLARE
+    parent regclass := current_setting('pglog_audit.events');
+    namespace regnamespace := (SELECT relnamespace FROM pg_class WHERE oid = parent);
+    prefix text := current_setting('pglog_audit.prefix');
+    guard text := format('%s.%I', namespace, prefix || '_append_only');
+    this_month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
+    suffix text;
+    bounds text;
+    partition text;
+BEGIN
+    FOR suffix, bounds IN
+        SELECT to_char(month, '_YYYY_MM'),
+               format('FOR VALUES FROM (%L) TO (%L)', month || '+00', month + interval '1 month' || '+00')
+        FROM generate_series(this_month, this_month + interval '12 months', interval '1 month') AS month
+        UNION ALL
+        SELECT '_default', 'DEFAULT'
+    LOOP
+        partition := format('%s.%I', namespace, prefix || suffix);
+        EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS)', partition, parent);
+        EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s %s', parent, partition, bounds);
+        EXECUTE format(
+            'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()',
+            partition, guard
+        );
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_truncate', partition);
+    END LOOP;
+END
+$partitions$;
+
+-- Default privileges (ALTER DEFAULT PRIVILEGES) may have given the new tables away.
+DO $revoke$
+DECLARE
+    statement text;
+BEGIN
+    FOR statement IN
+        SELECT DISTINCT format(
+            'REVOKE ALL ON TABLE %s FROM %s',
+            oid::regclass, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+        )
+        FROM pg_partition_tree(current_setting('pglog_audit.events')::regclass) AS tree
+        JOIN pg_class ON oid = tree.relid
+        CROSS JOIN LATERAL aclexplode(relacl)
+        WHERE grantee <> relowner
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+END
+$revoke$;
