@@ -1,0 +1,250 @@
+"""
+From whatever was logged to JSON that PostgreSQL takes.
+
+Most events are plain: text, numbers and small dicts. :meth:`Cleaner.is_plain` recognises them without copying, and they
+are encoded as they are. The rest is walked once, with a budget: secrets masked, what JSON or PostgreSQL cannot hold
+replaced, what is too long cut; whatever that changed is noted as a mark, ``"metadata: NUL replaced"``.
+"""
+
+import dataclasses
+import math
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Set
+from datetime import date, time
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pythonjsonlogger.defaults import datetime_any
+from pythonjsonlogger.orjson import orjson_default
+
+from .masking import Masker
+
+PLAIN_TEXT = 256
+"""Characters up to which a text needs no cap: four bytes each at most."""
+
+_MAX_DEPTH = 100
+_MAX_NAME = 256
+_MAX_CONTAINERS = 1000
+_MAX_NAMES_KNOWN = 4096
+_LITTLE = frozenset({int, bool, type(None), UUID})
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ARRAYS = (list, tuple, Set, deque)
+_UNREADABLE = "__could_not_encode__"
+
+
+class _Names(dict[str, bool]):
+    """Whether a dict's key may stand as it is; remembered, since the same keys come again and again."""
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+
+    def __missing__(self, name: str) -> bool:
+        plain = (
+            len(name) <= _MAX_NAME
+            and "\0" not in name
+            and not _SURROGATE.search(name)
+            and not self._masker.is_secret(name)
+        )
+        if len(self) < _MAX_NAMES_KNOWN:
+            self[name] = plain
+        return plain
+
+
+class Cleaner:
+    """Tell plain values from others, and clean the others."""
+
+    def __init__(self, masker: Masker) -> None:
+        self.masker = masker
+        self._names = _Names(masker)
+
+    def is_plain(self, value: Mapping[str, Any]) -> bool:
+        """Tell whether *value* can be encoded as it is; in doubt no."""
+        names = self._names
+        containers: list[Any] = [value]
+        for container in containers:
+            # A small value can hold itself, or the same list a billion times.
+            if len(containers) > _MAX_CONTAINERS:
+                return False
+            if type(container) is dict:
+                for name in container:
+                    if type(name) is not str or not names[name]:
+                        return False
+                items: Iterable[Any] = container.values()
+            else:
+                items = container
+            for item in items:
+                kind = type(item)
+                if kind is str:
+                    if len(item) > PLAIN_TEXT or not _is_plain_text(item):
+                        return False
+                elif kind is dict or kind is list:
+                    containers.append(item)
+                elif kind is float:
+                    if item - item != 0.0:  # NaN and the infinities, which JSON has not
+                        return False
+                elif kind not in _LITTLE:
+                    return False
+        return True
+
+    def cleaning(self, budget: int) -> "Cleaning":
+        """Return a walk that keeps about *budget* characters."""
+        return Cleaning(self.masker, budget)
+
+
+def _is_plain_text(text: str) -> bool:
+    # "\0" is refused by PostgreSQL; the others may begin a secret. Surrogates are found by the encoder.
+    return not ("\0" in text or "=" in text or "earer" in text or "EARER" in text or "://" in text)
+
+
+class Cleaning:
+    """One walk over one event."""
+
+    def __init__(self, masker: Masker, budget: int) -> None:
+        self._masker = masker
+        self._left = budget
+        self._open: set[int] = set()
+        self._field = ""
+        self.marks: set[str] = set()
+
+    def field(self, name: str, value: Any) -> Any:
+        """Return *value* of the event's field *name*, cleaned; its marks name the field."""
+        self._field = name
+        return self._value(value, 0)
+
+    def text_field(self, name: str, value: Any, max_bytes: int) -> str:
+        """Return *value* as text of at most *max_bytes* bytes."""
+        self._field = name
+        if not isinstance(value, str):
+            value = self._value(value, 0)
+        text = self._text(value if isinstance(value, str) else str(value), max_bytes)
+        encoded = text.encode()
+        if len(encoded) <= max_bytes:
+            return text
+        self._mark("cut")
+        return encoded[: max_bytes - 3].decode(errors="ignore") + "…"
+
+    def _mark(self, what: str) -> None:
+        self.marks.add(f"{self._field}: {what}")
+
+    def _value(self, value: Any, depth: int) -> Any:
+        self._left -= 4
+        try:
+            return self._converted(value, depth)
+        except Exception as error:  # noqa: BLE001 - any code of the caller's objects may run here, and a row must come of it
+            self._mark(f"{type(value).__name__} could not be read ({type(error).__name__})")
+            return _UNREADABLE
+
+    def _converted(self, value: Any, depth: int) -> Any:
+        match value:
+            case None | bool():
+                return value
+            case Enum():
+                return self._value(value.value, depth + 1) if depth < _MAX_DEPTH else None
+            case str():
+                return self._text(value)
+            case int():
+                return self._integer(value)
+            case float():
+                return self._float(float(value))
+            case UUID():
+                return str(value)
+            case date() | time():
+                return datetime_any(value)
+        return self._container(value, depth)
+
+    def _container(self, value: Any, depth: int) -> Any:
+        items = _items(value)
+        if items is None and not isinstance(value, _ARRAYS):
+            return self._unknown(value, depth)
+        if id(value) in self._open:
+            self._mark("cycle cut")
+            return None
+        if depth >= _MAX_DEPTH:
+            self._mark(f"nested deeper than {_MAX_DEPTH}")
+            return None
+        self._open.add(id(value))
+        try:
+            return self._array(value, depth) if items is None else self._object(items, depth)
+        finally:
+            self._open.discard(id(value))
+
+    def _object(self, items: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in self._within_budget(items):
+            name = self._name(key)
+            while name in result:  # 1 and "1" are two keys in Python
+                name += "_"
+                self._mark("names made different")
+            secret = self._masker.is_secret(name)
+            result[name] = self._value(self._masker.mask(name, value) if secret else value, depth + 1)
+        return result
+
+    def _array(self, values: Iterable[Any], depth: int) -> list[Any]:
+        return [self._value(value, depth + 1) for value in self._within_budget(values)]
+
+    def _within_budget(self, values: Iterable[Any]) -> Iterator[Any]:
+        for value in values:
+            if self._left <= 0:
+                self._mark("cut")
+                return
+            yield value
+
+    def _name(self, key: Any) -> str:
+        name = self._text(key if isinstance(key, str) else str(self._value(key, _MAX_DEPTH)), _MAX_NAME)
+        if len(name) > _MAX_NAME:
+            self._mark("name cut")
+        return name[:_MAX_NAME]
+
+    def _text(self, value: str, limit: int | None = None) -> str:
+        text = value if type(value) is str else str.__str__(value)
+        room = max(self._left, 0) if limit is None else limit + 1
+        if len(text) > room:
+            text = text[:room] + "…"
+            self._mark("cut")
+        self._left -= len(text)
+        if "\0" in text:
+            text = text.replace("\0", "\ufffd")
+            self._mark("NUL replaced")
+        if _SURROGATE.search(text):
+            # Two halves that belong together become their character; a lone one has none.
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            self._mark("surrogate replaced")
+        return self._masker.mask_text(text)
+
+    def _integer(self, value: int) -> Any:
+        number = int(value)
+        if -(2**63) <= number < 2**64:
+            return number
+        if number.bit_length() > 4096:
+            self._mark("number as text")
+            return self._text(hex(number))
+        # JSON and jsonb have integers of any length; only the encoder has not.
+        return orjson.Fragment(str(number))
+
+    def _float(self, value: float) -> Any:
+        if math.isfinite(value):
+            return value
+        self._mark("not a number as text")
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+    def _unknown(self, value: Any, depth: int) -> Any:
+        known = orjson_default(value)
+        if known == _UNREADABLE:
+            self._mark(f"{type(value).__name__} could not be read")
+        return self._text(known) if isinstance(known, str) else self._value(known, depth + 1)
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]] | None:
+    """Return names and values of what is an object in JSON, or None."""
+    if type(value) is dict:
+        return list(value.items())  # at once: another thread may be changing it
+    if isinstance(value, Mapping):
+        return ((key, value[key]) for key in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return zip(value._fields, value, strict=False)
+    return None

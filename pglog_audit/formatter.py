@@ -1,0 +1,301 @@
+"""
+From a log record to its snapshot.
+
+The snapshot is one JSON object with the event's fields, made in the thread that logged: what the caller does to its
+dict afterwards changes nothing. The writer puts the head on it (id, writer and number), which makes it the line.
+"""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import orjson
+
+from . import diagnostics
+from .cleaning import Cleaner, Cleaning
+from .context import current_context
+from .errors import ConfigurationError
+from .event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
+from .masking import Masker, MaskWith
+from .references import resolve
+
+MAX_TEXT = 1024
+"""Bytes of a text field: a longer value in an indexed column would be refused (54000)."""
+MAX_MESSAGE = 8 * 1024
+MAX_LINE = 256 * 1024
+
+RequestIdSource: TypeAlias = str | Callable[[], Any] | ContextVar[Any]
+
+_ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_NO_REQUEST_ID = frozenset({"", "-", "none", "null"})
+_PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_CLEANED, _REFUSED = "_cleaned", "_refused"
+
+
+def is_audit_record(record: logging.LogRecord) -> bool:
+    """Tell whether *record* was logged with an ``audit`` extra."""
+    # psycopg and its pool log from threads of their own; a filter that adds ``audit`` to every record must not make
+    # the writer its own source.
+    return "audit" in record.__dict__ and record.name != "psycopg" and not record.name.startswith("psycopg.")
+
+
+class AuditFormatter(logging.Formatter):
+    """
+    Format an audit record as its snapshot.
+
+    :param request_id_from: where a request id comes from if the log call gives none. ``"auto"``: ``record.request_id``,
+        ``record.correlation_id``, then the context. Or a callable, a ContextVar, ``"module:attribute"`` of one of
+        these, or a list of them, tried in order before the context.
+    :param mask: further names whose values are secrets.
+    :param unmask: names that are none here.
+    :param mask_with: the mask, or a callable of name and value; also as ``"module:attribute"``.
+    :param service: the application's name; by default ``OTEL_SERVICE_NAME``.
+    :param store_message: False leaves the log call's sentence out.
+    :raises ConfigurationError: an option has a value that can never work.
+    """
+
+    def __init__(
+        self,
+        *,
+        request_id_from: RequestIdSource | Sequence[RequestIdSource] = "auto",
+        mask: Iterable[str] = (),
+        unmask: Iterable[str] = (),
+        mask_with: MaskWith = "***",
+        service: str | None = None,
+        store_message: bool = True,
+    ) -> None:
+        super().__init__()
+        if isinstance(mask_with, str) and ":" in mask_with:
+            mask_with = resolve("mask_with", mask_with)
+        self._cleaner = Cleaner(Masker(mask, unmask, mask_with))
+        self._request_id_sources = _sources(request_id_from)
+        self._service = service or os.environ.get("OTEL_SERVICE_NAME") or None
+        self._store_message = store_message
+        self._known_actions: set[str] = set()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the snapshot of *record*; never raises."""
+        snapshot = record.__dict__.get("audit_snapshot")
+        if snapshot is not None:
+            return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
+        try:
+            return self._snapshot(record)
+        except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
+            problem = f"event: {type(error).__name__} while it was read"
+            diagnostics.warn("unreadable", "An audit event could not be read (%s); it is stored without fields", problem)
+            event = {"action": "unknown", "outcome": "unknown", "metadata": {_CLEANED: [problem]}}
+            return orjson.dumps({"occurred_at": time.time(), **event}).decode()
+
+    def _snapshot(self, record: logging.LogRecord) -> str:
+        event = self._event(record)
+        if self._is_plain(event):
+            event["occurred_at"] = record.created
+            try:
+                line = orjson.dumps(event, option=_PASS_ON)
+                if len(line) <= MAX_LINE:
+                    return line.decode()
+            except orjson.JSONEncodeError:
+                pass  # a lone surrogate, an integer over 64 bits, too deep
+        return self._careful(event, record)
+
+    def _event(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return what the event says, from the record, its ``audit`` and the context, unchecked."""
+        given = record.audit  # type: ignore[attr-defined] # is_audit_record
+        if type(given) is not dict:
+            given = dict(given) if isinstance(given, Mapping) else {"metadata": {"_value": given}}
+        event: dict[str, Any] = {"outcome": _outcome(record), **current_context(), **given}
+        if not given.get("request_id"):
+            self._find_request_id(event, record)
+        if self._service is not None:
+            event.setdefault("service", self._service)
+        if self._store_message and "message" not in event:
+            event["message"] = _message(record)
+        if record.exc_info and record.exc_info[0]:
+            _add_exception(event, record.exc_info[0])
+        return event
+
+    def _find_request_id(self, event: dict[str, Any], record: logging.LogRecord) -> None:
+        for source in self._request_id_sources:
+            try:
+                found = source(record)
+            except Exception as error:  # noqa: BLE001 - the application's code, inside its own request
+                diagnostics.warn("request_id", "request_id_from failed with %s", type(error).__name__)
+                continue
+            if found is not None and str(found).lower() not in _NO_REQUEST_ID:
+                event["request_id"] = str(found)
+                return
+
+    def _is_plain(self, event: dict[str, Any]) -> bool:
+        """Tell whether every field can stand as it is."""
+        return (
+            CALLER_FIELDS.issuperset(event)
+            and "occurred_at" not in event
+            and self._is_good_action(event.get("action"))
+            and event["outcome"] in OUTCOMES
+            and "" not in (event.get("entity_type"), event.get("user_id"), event.get("event_id"), event.get("target_id"))
+            and str(event.get("request_id", "x")).lower() not in _NO_REQUEST_ID
+            and type(event.get("metadata", _NO_METADATA)) is dict
+            and type(event.get("changes", _NO_METADATA)) is dict
+            and self._cleaner.is_plain(event)
+        )
+
+    def _is_good_action(self, action: Any) -> bool:
+        if type(action) is not str:
+            return False
+        if action in self._known_actions:
+            return True
+        good = len(action) <= MAX_TEXT and not action.startswith("audit.") and bool(_ACTION.fullmatch(action))
+        if good and len(self._known_actions) < 10_000:
+            self._known_actions.add(action)
+        return good
+
+    def _careful(self, event: dict[str, Any], record: logging.LogRecord) -> str:
+        """Clean every field; with less and less room until the line is short enough."""
+        # A control character takes six bytes in JSON, so the third try is short enough for certain.
+        for budget in (MAX_LINE // 2, MAX_LINE // 8, MAX_LINE // 64):
+            line = orjson.dumps(self._cleaned(event, record, budget))
+            if len(line) <= MAX_LINE:
+                break
+        return line.decode()
+
+    def _cleaned(self, event: dict[str, Any], record: logging.LogRecord, budget: int) -> dict[str, Any]:
+        cleaning = self._cleaner.cleaning(budget)
+        refused: dict[str, Any] = {name: event[name] for name in WRITER_FIELDS & event.keys()}
+        line = {"occurred_at": _occurred_at(event, record, refused), "action": _action(event, refused)}
+        for name in sorted(CALLER_FIELDS & event.keys() - line.keys()):
+            line[name] = _field(name, event[name], cleaning, refused)
+        line["outcome"] = line["outcome"] or _outcome(record)
+        extra = {name: event[name] for name in event.keys() - CALLER_FIELDS - WRITER_FIELDS}
+        if extra:
+            line["extra"] = cleaning.field("extra", extra)
+        metadata = line.get("metadata") or {}
+        if refused:
+            metadata = {**metadata, _REFUSED: cleaning.field(_REFUSED, refused)}
+        if cleaning.marks:
+            marks = sorted(cleaning.marks)[:20]
+            metadata = {**metadata, _CLEANED: marks}
+            diagnostics.warn("cleaned", "Audit event %s was stored changed: %s", line["action"], "; ".join(marks))
+        line["metadata"] = metadata
+        return line
+
+
+class AuditFilter(logging.Filter):
+    """
+    Let audit records pass, with their snapshot taken.
+
+    For the queue side of a stock :class:`logging.handlers.QueueHandler`: the handler that writes runs in another thread,
+    where the context is gone and the caller's dict may have changed. Takes the options of :class:`AuditFormatter`.
+    """
+
+    def __init__(self, name: str = "", **options: Any) -> None:
+        super().__init__(name)
+        self._formatter = AuditFormatter(**options)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether *record* is an audit record, and attach its snapshot."""
+        if not super().filter(record) or not is_audit_record(record):
+            return False
+        record.audit_snapshot = self._formatter.format(record)
+        return True
+
+
+_NO_METADATA: dict[str, Any] = {}
+
+
+def _outcome(record: logging.LogRecord) -> str:
+    failed = record.levelno >= logging.ERROR or (record.exc_info and record.exc_info[0])
+    return "failure" if failed else "success"
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - wrong arguments for the format, or an argument's own __str__
+        return f"{record.msg!s} (bad format arguments)"
+
+
+def _add_exception(event: dict[str, Any], exception: type[BaseException]) -> None:
+    """Put the type into the metadata: never the text, which may hold a secret."""
+    metadata = event.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {} if metadata is None else {"_value": metadata}
+    event["metadata"] = {"exception": exception.__name__, **metadata}
+
+
+def _occurred_at(event: Mapping[str, Any], record: logging.LogRecord, refused: dict[str, Any]) -> float:
+    given = event.get("occurred_at")
+    if given is not None:
+        try:
+            moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+            if isinstance(moment, datetime) and moment.tzinfo is not None:
+                return moment.timestamp()
+        except (ValueError, OverflowError):
+            pass
+        # A naive time would silently take the time zone of the server's session.
+        refused["occurred_at"] = given
+        diagnostics.warn("occurred_at", "occurred_at of an audit event must be an aware datetime; its record's time is stored")
+    return record.created
+
+
+def _action(event: Mapping[str, Any], refused: dict[str, Any]) -> str:
+    """Return the action as it is stored, in words that a later search can find."""
+    action = event.get("action")
+    if not isinstance(action, str) or not action or action.startswith("audit."):
+        if action:
+            refused["action"] = action
+        diagnostics.warn("action", "An audit event without an action of its own is stored as 'unknown'; give it 'entity.verb'")
+        return "unknown"
+    return action
+
+
+def _field(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) -> Any:
+    if value is None or (isinstance(value, str) and not value):
+        return None
+    if name == "request_id" and str(value).lower() in _NO_REQUEST_ID:
+        return None
+    if name == "message":
+        return cleaning.text_field(name, value, MAX_MESSAGE)
+    if name in TEXT_FIELDS or name in ID_FIELDS or name == "source_ip":
+        return _scalar(name, value, cleaning, refused)
+    cleaned = cleaning.field(name, value)
+    if isinstance(cleaned, dict):
+        return cleaned
+    if name == "metadata":
+        return {"_value": cleaned}
+    refused[name] = value
+    return None
+
+
+def _scalar(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) -> str | int | None:
+    cleaned = cleaning.field(name, value)
+    if type(cleaned) is int and name in ID_FIELDS:
+        return cleaned
+    if isinstance(cleaned, str | int | float) and (name != "outcome" or cleaned in OUTCOMES):
+        return cleaning.text_field(name, cleaned, MAX_TEXT)
+    refused[name] = value
+    return "unknown" if name == "outcome" else None
+
+
+def _sources(given: Any) -> list[Callable[[logging.LogRecord], Any]]:
+    """Return *request_id_from* as callables of the record, tried in order."""
+    wanted = list(given) if isinstance(given, list | tuple) else [given]
+    return [source for one in wanted for source in _source(one)]
+
+
+def _source(given: Any) -> list[Callable[[logging.LogRecord], Any]]:
+    if given == "auto":
+        return [lambda record: record.__dict__.get("request_id"), lambda record: record.__dict__.get("correlation_id")]
+    if isinstance(given, str):
+        given = resolve("request_id_from", given)
+    if isinstance(given, ContextVar):
+        return [lambda _: given.get(None)]
+    if callable(given):
+        return [lambda _: given()]
+    raise ConfigurationError(
+        "request_id_from must be 'auto', a callable, a ContextVar, 'module:attribute' or a list of these, "
+        f"not {given!r}"
+    )

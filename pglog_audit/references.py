@@ -1,0 +1,22 @@
+"""Objects that a configuration names as ``"module:attribute"``."""
+
+from importlib import import_module
+from operator import attrgetter
+from typing import Any
+
+from .errors import ConfigurationError
+
+
+def resolve(option: str, reference: str) -> Any:
+    """
+    Return the object that *reference*, ``"module:attribute"``, names.
+
+    :raises ConfigurationError: there is no such module or attribute; the message names *option*.
+    """
+    module, colon, attribute = reference.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigurationError(f"{option}={reference!r} must be written 'module:attribute'")
+    try:
+        return attrgetter(attribute)(import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{option}={reference!r} cannot be loaded: {error}") from error
