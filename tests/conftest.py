@@ -1,0 +1,136 @@
+"""A real PostgreSQL for the tests that ask for one, and a clean slate for every test."""
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from pglog_audit import context, diagnostics
+from pglog_audit.local_postgres import LocalPostgres
+
+WRITER = "pglog_writer"
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of the test's own: how its owner and the INSERT-only writer connect, and what lies in it."""
+
+    name: str
+    owner: str
+    writer: str
+
+    def rows(self, query: str = "SELECT * FROM audit_log ORDER BY writer_id, writer_seq", *params: Any) -> list[dict]:
+        """Return the rows of *query*, asked as the owner."""
+        with psycopg.connect(self.owner, autocommit=True, row_factory=dict_row) as connection:
+            return connection.execute(query, params).fetchall()
+
+    def execute(self, statement: str, *params: Any) -> None:
+        """Run *statement* as the owner, outside a transaction."""
+        with psycopg.connect(self.owner, autocommit=True) as connection:
+            connection.execute(statement, params)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LocalPostgres]:
+    """Start one server for all tests of this pytest process; started here because only the main thread may."""
+    with LocalPostgres(durable=False) as server:
+        _execute(server, sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(WRITER)))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(server: LocalPostgres) -> str:
+    """Make the audit table once, in a database to copy."""
+    from pglog_audit import schema
+
+    _execute(server, sql.SQL("CREATE DATABASE template_audit"))
+    with psycopg.connect(server.conninfo("template_audit")) as connection:
+        schema.init(connection, writer=WRITER)
+    return "template_audit"
+
+
+@pytest.fixture
+def database(server: LocalPostgres, template: str) -> Iterator[Database]:
+    """Return a fresh database with an audit table."""
+    yield from _database(server, template)
+
+
+@pytest.fixture
+def empty_database(server: LocalPostgres) -> Iterator[Database]:
+    """Return a fresh database without any table."""
+    yield from _database(server, "template0")
+
+
+def _database(server: LocalPostgres, template: str) -> Iterator[Database]:
+    name = f"test_{next(_numbers)}"
+    identifiers = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+    _execute(server, sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**identifiers))
+    yield Database(name, owner=server.conninfo(name), writer=server.conninfo(name, WRITER))
+    _execute(server, sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**identifiers))
+
+
+def _execute(server: LocalPostgres, statement: sql.Composable) -> None:
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hide the developer's database from the test, and the test's from the next one."""
+    for name in _database_variables():
+        monkeypatch.delenv(name)
+    yield
+    for name in _database_variables():
+        del os.environ[name]
+
+
+def _database_variables() -> list[str]:
+    # Where the server's programs are says nothing about a database, and tests may start servers of their own.
+    return [n for n in os.environ if (n.startswith("PG") or n == "DATABASE_URL") and n != "PGLOG_AUDIT_PGBIN"]
+
+
+@pytest.fixture(autouse=True)
+def _clean_context() -> Iterator[None]:
+    """Let no bound field reach the next test: pytest runs them all in one context."""
+    token = context._scope.set(context._scope.get())
+    yield
+    context._scope.reset(token)
+
+
+@pytest.fixture(autouse=True)
+def _clean_logging() -> Iterator[None]:
+    """Give every logger back as it was, close the test's handlers and forget which warnings were given."""
+    before = {logger: _configuration(logger) for logger in _loggers()}
+    diagnostics.reset()
+    yield
+    logging.captureWarnings(capture=False)
+    logging.disable(logging.NOTSET)
+    for logger in _loggers():
+        _restore(logger, before.get(logger, {"level": logging.NOTSET, "propagate": True, "handlers": []}))
+    diagnostics.reset()
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
+
+
+def _configuration(logger: logging.Logger) -> dict[str, Any]:
+    return {"level": logger.level, "propagate": logger.propagate, "handlers": list(logger.handlers)}
+
+
+def _restore(logger: logging.Logger, before: dict[str, Any]) -> None:
+    for handler in set(logger.handlers) - set(before["handlers"]):
+        handler.close()
+    logger.handlers[:] = before["handlers"]
+    logger.filters.clear()
+    logger.propagate, logger.disabled = before["propagate"], False
+    logger.setLevel(before["level"])
