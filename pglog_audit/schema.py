@@ -100,12 +100,12 @@ def script(
     :raises ConfigurationError: an argument can never work.
     """
     _check(table, writer, id_types, existing=existing)
-    steps = [sql.SQL("BEGIN;\n"), _setup(table)]
+    statements = [_setup(table)]
     if not existing:
-        steps.append(_create(table, id_types))
+        statements.append(_create(table, id_types))
     if writer is not None:
-        steps.append(_grant(writer))
-    return sql.SQL("\n").join([*steps, sql.SQL("COMMIT;\n")]).as_string()
+        statements.append(_grant(writer))
+    return template("script").format(statements=sql.SQL("\n").join(statements)).as_string()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +214,8 @@ def _require_schema(connection: Connection[Any], table: str) -> None:
         template("find_schema"), {"schema": schema[0] if schema else None}
     )
     if not found.fetchone():
-        statement = sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(*schema or ["public"])).as_string()
-        raise SchemaError(f"there is no schema for {table}: run {statement}")
+        name = sql.Identifier(*schema or ["public"]).as_string()
+        raise SchemaError(f"there is no schema for {table}: run CREATE SCHEMA {name}, then init again")
 
 
 def _require_writer(connection: Connection[Any], writer: str, relation: _Relation) -> None:
@@ -223,9 +223,9 @@ def _require_writer(connection: Connection[Any], writer: str, relation: _Relatio
         template("describe_writer"), {"writer": writer, "owner": relation.owner}
     )
     bound = found.fetchone()
-    statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD '…'").format(sql.Identifier(writer)).as_string()
     if bound is None:
-        raise SchemaError(f"there is no role {writer}: run {statement}, then init again")
+        name = sql.Identifier(writer).as_string()
+        raise SchemaError(f"there is no role {writer}: run CREATE ROLE {name} LOGIN PASSWORD '…', then init again")
     if not bound:
         raise SchemaError(
             f"{writer} owns {relation.name} or is a superuser, so that no grant binds it: give the application a "

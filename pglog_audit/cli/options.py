@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from psycopg.conninfo import conninfo_to_dict
 
 from ..conninfo import check_conninfo, find_conninfo
 from ..errors import ConfigurationError
@@ -17,6 +18,9 @@ def _conninfo(_context: click.Context, _option: click.Parameter, given: str | No
             "no database named: give --conninfo postgresql://user@host/dbname, or set PGLOG_AUDIT_CONNINFO, "
             "DATABASE_URL (postgresql://…), or libpq's PGHOST, PGSERVICE or PGDATABASE"
         )
+    if "@" in str(conninfo_to_dict(conninfo).get("host", ""))[1:]:
+        # libpq's errors name the host, and this one begins with the end of a password.
+        raise ConfigurationError("the host in conninfo contains @: write an @ in user or password as %40")
     return conninfo
 
 
@@ -45,3 +49,29 @@ table_option = click.option(
 def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Call *command* with ``conninfo: str`` and ``table: str``, both checked, of ``--conninfo`` and ``--table``."""
     return conninfo_option(table_option(command))
+
+
+def _id_types(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    return {field.strip(): id_type.strip() for field, _, id_type in pairs}
+
+
+_writer_option = click.option(
+    "--writer", metavar="ROLE", help="The application's role: it may insert, and nothing else."
+)
+_id_types_option = click.option(
+    "--id-type",
+    "id_types",
+    multiple=True,
+    callback=_id_types,
+    metavar="FIELD=TYPE",
+    help="The type of an id column that is not uuid, such as user_id=bigint; may be repeated.",
+)
+_existing_option = click.option(
+    "--existing", is_flag=True, help="Use a table that pglog-audit did not make, as it is; only grants are added."
+)
+
+
+def schema_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Call *command* with ``table``, ``writer``, ``id_types`` and ``existing``, as :mod:`pglog_audit.schema` has them."""
+    return table_option(_writer_option(_id_types_option(_existing_option(command))))

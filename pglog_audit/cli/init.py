@@ -1,0 +1,115 @@
+"""``pglog-audit init``: make the table and say how to log to it."""
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+
+import click
+import psycopg
+from click.core import ParameterSource
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo
+
+from .. import schema
+from ..conninfo import find_conninfo
+from .options import conninfo_option, schema_options
+
+_VARIABLES = ("PGLOG_AUDIT_CONNINFO", "DATABASE_URL", "PGHOST", "PGSERVICE", "PGDATABASE")
+
+_USAGE = """\
+Logging configuration:
+
+LOGGING = {{
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {{"audit": {handler}}},
+    "loggers": {{"audit": {{"handlers": ["audit"], "level": "INFO", "propagate": False}}}},
+}}
+
+The first event:
+
+import logging.config
+from pglog_audit import audit
+logging.config.dictConfig(LOGGING)
+logger = logging.getLogger("audit")
+logger.info("Logo replaced", extra=audit("branding.update", metadata={{"field": "logo"}}))
+
+Read it, as the role that this command used:
+
+{timeline}"""
+
+
+@click.command()
+@conninfo_option
+@schema_options
+@click.pass_context
+def init(
+    context: click.Context,
+    conninfo: str,
+    table: str,
+    writer: str | None,
+    id_types: Mapping[str, str],
+    *,
+    existing: bool,
+) -> None:
+    """
+    Make the audit table and print how to log to it.
+
+    The role that connects owns the table. Running it again changes nothing; with --writer it adds what that role lacks.
+    """
+    with psycopg.connect(conninfo) as connection:
+        result = schema.init(connection, table=table, writer=writer, id_types=id_types, existing=existing)
+    given = context.get_parameter_source("conninfo") is ParameterSource.COMMANDLINE
+    click.echo("\n".join([*_done(result, existing=existing), "", _connection_note(writer, given=given), ""]))
+    click.echo(_usage(conninfo if given else None, table, writer))
+
+
+def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
+    if result.created:
+        yield f"Made {result.table}: append-only, with partitions for this month, the next twelve and everything else."
+    elif existing:
+        yield f"{result.table} is used as it is."
+    else:
+        yield f"{result.table} is there already."
+    if result.missing:
+        yield f"It has no column for {', '.join(result.missing)}: the handler leaves these fields out."
+        yield 'Where a column has another name, say so: columns={"occurred_at": "created_at"}.'
+    if result.writer is not None:
+        yield f"Role {result.writer} may insert events and has been given nothing else."
+    else:
+        yield "No --writer: an application that connects as the table's owner can alter and drop the audit log."
+        yield "Make a role for it, and run init again with --writer ROLE."
+
+
+def _connection_note(writer: str | None, *, given: bool) -> str:
+    if given:
+        return "The conninfo below has no password: libpq takes it from ~/.pgpass or PGPASSWORD."
+    role = f" There it must name role {writer}." if writer is not None else ""
+    return f"The handler takes its conninfo from the environment, as this command did: {_variable()}.{role}"
+
+
+def _variable() -> str:
+    """Return the environment variable that names the database, by the rule of :func:`find_conninfo` itself."""
+    return next(name for name in _VARIABLES if find_conninfo({name: os.environ.get(name, "")}) is not None)
+
+
+def _usage(conninfo: str | None, table: str, writer: str | None) -> str:
+    handler, timeline = {"class": "pglog_audit.AuditHandler"}, ["pglog-audit", "timeline"]
+    if conninfo is not None:
+        handler["conninfo"] = _public(conninfo, user=writer)
+        timeline += ["--conninfo", _public(conninfo)]
+    if table != "audit_log":
+        handler["table"] = table
+        timeline += ["--table", table]
+    # A JSON text is a Python literal too, and double-quoted like the rest.
+    return _USAGE.format(handler=json.dumps(handler, ensure_ascii=False), timeline=shlex.join(timeline))
+
+
+def _public(conninfo: str, user: str | None = None) -> str:
+    """Return *conninfo*, as *user* if given, without what libpq itself would show as stars."""
+    options = Conninfo.parse(conninfo.encode())
+    parts = {
+        option.keyword.decode(): option.val.decode() for option in options if option.val and option.dispchar != b"*"
+    }
+    return make_conninfo("", **parts | ({"user": user} if user is not None else {}))

@@ -1,0 +1,15 @@
+"""``pglog-audit sql``: the table's SQL, for a migration tool or a careful administrator."""
+
+from collections.abc import Mapping
+
+import click
+
+from .. import schema
+from .options import schema_options
+
+
+@click.command()
+@schema_options
+def sql(table: str, writer: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
+    """Print the SQL that init runs, for psql or a migration tool."""
+    click.echo(schema.script(table=table, writer=writer, id_types=id_types, existing=existing), nl=False)
