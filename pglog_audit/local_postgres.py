@@ -124,7 +124,8 @@ class LocalPostgres:
 
     def close(self) -> None:
         """Stop the server and remove all that it made, except in a directory that the caller named."""
-        self.stop()
+        # Data that go away need no checkpoint, and an immediate shutdown waits for no stuck session.
+        self.stop("immediate" if self._scratch in self._data.parents else "fast")
         if self._scratch.exists():
             shutil.rmtree(self._scratch)
 
@@ -196,7 +197,8 @@ class LocalPostgres:
         with _spawn(command, self._account, self._scratch, subprocess.PIPE) as process:
             output, _ = process.communicate()
         if process.returncode:
-            raise LocalPostgresError(f"{program} failed:\n{output.decode(errors='replace')}")
+            user = f" as the user {self._account.pw_name}" if self._account else ""
+            raise LocalPostgresError(f"{program} failed{user}:\n{output.decode(errors='replace')}")
 
     def _give_away(self, path: Path) -> None:
         if self._account:
