@@ -1,0 +1,2 @@
+-- Let the rest of the transaction change nothing.
+SET TRANSACTION READ ONLY
