@@ -19,7 +19,7 @@ class _Scope(NamedTuple):
     block: Mapping[str, Any]
 
 
-_scope: ContextVar[_Scope] = ContextVar("pglog_audit", default=_Scope(None, _NOTHING))
+_scope: ContextVar[_Scope] = ContextVar("pglog_audit", default=_Scope(None, _NOTHING))  # noqa: B039 - immutable
 
 
 def current_context() -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ Errors of the package::
     AuditError
     |__ ConfigurationError   (also ValueError)
     |__ SchemaError
+    |__ UnreachableError
 
 Database errors are psycopg's own and pass through unwrapped.
 """
@@ -19,3 +20,7 @@ class ConfigurationError(AuditError, ValueError):
 
 class SchemaError(AuditError):
     """The audit table is missing, not ours or of another version; the message says what to run."""
+
+
+class UnreachableError(AuditError):
+    """No connection could be made; the message says where to and what the server or libpq answered."""

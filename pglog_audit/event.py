@@ -11,7 +11,17 @@ Id: TypeAlias = UUID | int | str
 
 ID_FIELDS = frozenset({"user_id", "event_id", "target_id", "tenant_id", "impersonator_id"})
 TEXT_FIELDS = frozenset(
-    {"action", "entity_type", "request_id", "outcome", "user_label", "target_label", "user_agent", "trace_id", "service"}
+    {
+        "action",
+        "entity_type",
+        "request_id",
+        "outcome",
+        "user_label",
+        "target_label",
+        "user_agent",
+        "trace_id",
+        "service",
+    }
 )
 CALLER_FIELDS = ID_FIELDS | TEXT_FIELDS | {"metadata", "changes", "source_ip", "message", "occurred_at"}
 """What a log call may set; every other key of its dict is a user column or goes to metadata."""
@@ -71,7 +81,7 @@ def audit(
 
     Never raises: it runs inside requests. What is ``None`` counts as not given, so that the context may fill it.
     """
-    given = {
+    given: dict[str, Any] = {
         "action": action,
         "user_id": user_id,
         "event_id": event_id,

@@ -9,8 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -23,16 +22,14 @@ from .errors import ConfigurationError
 from .event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
 from .masking import Masker, MaskWith
 from .references import resolve
+from .request_id import RequestIdSource, is_request_id, sources
 
 MAX_TEXT = 1024
 """Bytes of a text field: a longer value in an indexed column would be refused (54000)."""
 MAX_MESSAGE = 8 * 1024
 MAX_LINE = 256 * 1024
 
-RequestIdSource: TypeAlias = str | Callable[[], Any] | ContextVar[Any]
-
 _ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-_NO_REQUEST_ID = frozenset({"", "-", "none", "null"})
 _PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _CLEANED, _REFUSED = "_cleaned", "_refused"
 
@@ -73,7 +70,7 @@ class AuditFormatter(logging.Formatter):
         if isinstance(mask_with, str) and ":" in mask_with:
             mask_with = resolve("mask_with", mask_with)
         self._cleaner = Cleaner(Masker(mask, unmask, mask_with))
-        self._request_id_sources = _sources(request_id_from)
+        self._request_id_sources = sources(request_id_from)
         self._service = service or os.environ.get("OTEL_SERVICE_NAME") or None
         self._store_message = store_message
         self._known_actions: set[str] = set()
@@ -87,7 +84,9 @@ class AuditFormatter(logging.Formatter):
             return self._snapshot(record)
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
             problem = f"event: {type(error).__name__} while it was read"
-            diagnostics.warn("unreadable", "An audit event could not be read (%s); it is stored without fields", problem)
+            diagnostics.warn(
+                "unreadable", "An audit event could not be read (%s); it is stored without fields", problem
+            )
             event = {"action": "unknown", "outcome": "unknown", "metadata": {_CLEANED: [problem]}}
             return orjson.dumps({"occurred_at": time.time(), **event}).decode()
 
@@ -126,7 +125,7 @@ class AuditFormatter(logging.Formatter):
             except Exception as error:  # noqa: BLE001 - the application's code, inside its own request
                 diagnostics.warn("request_id", "request_id_from failed with %s", type(error).__name__)
                 continue
-            if found is not None and str(found).lower() not in _NO_REQUEST_ID:
+            if is_request_id(found):
                 event["request_id"] = str(found)
                 return
 
@@ -137,8 +136,9 @@ class AuditFormatter(logging.Formatter):
             and "occurred_at" not in event
             and self._is_good_action(event.get("action"))
             and event["outcome"] in OUTCOMES
-            and "" not in (event.get("entity_type"), event.get("user_id"), event.get("event_id"), event.get("target_id"))
-            and str(event.get("request_id", "x")).lower() not in _NO_REQUEST_ID
+            and ""
+            not in (event.get("entity_type"), event.get("user_id"), event.get("event_id"), event.get("target_id"))
+            and ("request_id" not in event or is_request_id(event["request_id"]))
             and type(event.get("metadata", _NO_METADATA)) is dict
             and type(event.get("changes", _NO_METADATA)) is dict
             and self._cleaner.is_plain(event)
@@ -166,7 +166,7 @@ class AuditFormatter(logging.Formatter):
     def _cleaned(self, event: dict[str, Any], record: logging.LogRecord, budget: int) -> dict[str, Any]:
         cleaning = self._cleaner.cleaning(budget)
         refused: dict[str, Any] = {name: event[name] for name in WRITER_FIELDS & event.keys()}
-        line = {"occurred_at": _occurred_at(event, record, refused), "action": _action(event, refused)}
+        line: dict[str, Any] = {"occurred_at": _occurred_at(event, record, refused), "action": _action(event, refused)}
         for name in sorted(CALLER_FIELDS & event.keys() - line.keys()):
             line[name] = _field(name, event[name], cleaning, refused)
         line["outcome"] = line["outcome"] or _outcome(record)
@@ -237,7 +237,9 @@ def _occurred_at(event: Mapping[str, Any], record: logging.LogRecord, refused: d
             pass
         # A naive time would silently take the time zone of the server's session.
         refused["occurred_at"] = given
-        diagnostics.warn("occurred_at", "occurred_at of an audit event must be an aware datetime; its record's time is stored")
+        diagnostics.warn(
+            "occurred_at", "occurred_at of an audit event must be an aware datetime; its record's time is stored"
+        )
     return record.created
 
 
@@ -247,7 +249,9 @@ def _action(event: Mapping[str, Any], refused: dict[str, Any]) -> str:
     if not isinstance(action, str) or not action or action.startswith("audit."):
         if action:
             refused["action"] = action
-        diagnostics.warn("action", "An audit event without an action of its own is stored as 'unknown'; give it 'entity.verb'")
+        diagnostics.warn(
+            "action", "An audit event without an action of its own is stored as 'unknown'; give it 'entity.verb'"
+        )
         return "unknown"
     return action
 
@@ -255,7 +259,7 @@ def _action(event: Mapping[str, Any], refused: dict[str, Any]) -> str:
 def _field(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) -> Any:
     if value is None or (isinstance(value, str) and not value):
         return None
-    if name == "request_id" and str(value).lower() in _NO_REQUEST_ID:
+    if name == "request_id" and not is_request_id(value):
         return None
     if name == "message":
         return cleaning.text_field(name, value, MAX_MESSAGE)
@@ -278,24 +282,3 @@ def _scalar(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) 
         return cleaning.text_field(name, cleaned, MAX_TEXT)
     refused[name] = value
     return "unknown" if name == "outcome" else None
-
-
-def _sources(given: Any) -> list[Callable[[logging.LogRecord], Any]]:
-    """Return *request_id_from* as callables of the record, tried in order."""
-    wanted = list(given) if isinstance(given, list | tuple) else [given]
-    return [source for one in wanted for source in _source(one)]
-
-
-def _source(given: Any) -> list[Callable[[logging.LogRecord], Any]]:
-    if given == "auto":
-        return [lambda record: record.__dict__.get("request_id"), lambda record: record.__dict__.get("correlation_id")]
-    if isinstance(given, str):
-        given = resolve("request_id_from", given)
-    if isinstance(given, ContextVar):
-        return [lambda _: given.get(None)]
-    if callable(given):
-        return [lambda _: given()]
-    raise ConfigurationError(
-        "request_id_from must be 'auto', a callable, a ContextVar, 'module:attribute' or a list of these, "
-        f"not {given!r}"
-    )

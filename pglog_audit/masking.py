@@ -35,7 +35,18 @@ _SECRETS = frozenset(
 }
 # Words that, run together without a separator, still end in a secret: "dbpassword", "csrfmiddlewaretoken".
 _ENDINGS = (
-    "password passwd passphrase secret token apikey secretkey privatekey accesskey sessionid cookie authorization".split()
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "secretkey",
+    "privatekey",
+    "accesskey",
+    "sessionid",
+    "cookie",
+    "authorization",
 )
 # What may follow a secret's name and still carry the secret: "password_hash", "api_key_value", "password2".
 _CARRIERS = frozenset(
@@ -68,9 +79,7 @@ class Masker:
     :raises ConfigurationError: a list of names is not one.
     """
 
-    def __init__(
-        self, mask: Iterable[str] = (), unmask: Iterable[str] = (), mask_with: MaskWith = "***"
-    ) -> None:
+    def __init__(self, mask: Iterable[str] = (), unmask: Iterable[str] = (), mask_with: MaskWith = "***") -> None:
         added, removed = _names("mask", mask), _names("unmask", unmask)
         self._secrets = (_SECRETS | added) - removed
         self._endings = tuple(ending for ending in _ENDINGS if ending not in removed)

@@ -1,0 +1,251 @@
+"""
+The audit table, as the catalog describes it to this role.
+
+The table is the schema: what is written are the columns that it has and that the role may insert into, in their own
+types. So the same statement serves the full table, one with a user's own columns, and a narrow one of another program.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection, sql
+from psycopg.rows import tuple_row
+
+from . import diagnostics
+from .errors import SchemaError
+from .event import CALLER_FIELDS, WRITER_FIELDS
+from .sql import template
+
+REFUSED = "_refused"
+"""The key of the metadata that holds the values which their column refuses."""
+
+_FIELDS = CALLER_FIELDS | WRITER_FIELDS
+_NEVER_WRITTEN = "recorded_at"
+_DIGITS = re.compile(r"\s*[+-]?\d+\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that the writer may fill."""
+
+    name: str
+    type: str
+    """As SQL writes it, with its schema."""
+    default: str | None
+    """The expression, as SQL."""
+    base: str | None
+    """The type's name in pg_type; None for a domain or a type with a modifier, whose rules we do not know."""
+
+    def takes(self, value: Any) -> bool:
+        """Tell whether the column's type can hold *value* of a line; True where we do not know."""
+        check = _CHECKS.get(self.base or "")
+        return value is None or check is None or check(value)
+
+    @property
+    def is_free_text(self) -> bool:
+        """Whether every text fits."""
+        return self.base == "text" or (self.base == "varchar" and self.type == "character varying")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns that the writer fills, by field; and the statement that fills them."""
+
+    schema: str
+    name: str
+    fields: Mapping[str, Column]
+    """Our fields' columns."""
+    user_columns: Mapping[str, Column]
+    """The columns that are none of ours."""
+
+    @property
+    def recognises_replays(self) -> bool:
+        """Whether a line that is sent twice makes one row: only an ``id`` can tell."""
+        return "id" in self.fields
+
+    def insert(self) -> sql.Composed:
+        """Return the statement that makes rows of the JSON array ``%(lines)s``."""
+        values = [(column, self._value(field, column)) for field, column in self.fields.items()]
+        values += [(column, _with_default(_of("extra", name), column)) for name, column in self.user_columns.items()]
+        return template("insert_events").format(
+            table=sql.Identifier(self.schema, self.name),
+            columns=sql.SQL(", ").join(sql.Identifier(column.name) for column, _ in values),
+            values=sql.SQL(", ").join(value for _, value in values),
+            definitions=_definitions({**self.fields, "extra": _EXTRA}),
+            user_columns=self._user_columns(),
+        )
+
+    def _user_columns(self) -> sql.Composable:
+        if not self.user_columns:
+            return sql.SQL("")
+        join = template("insert_user_columns").format(definitions=_definitions(self.user_columns))
+        return sql.SQL("\n") + join
+
+    def _value(self, field: str, column: Column) -> sql.Composable:
+        value: sql.Composable = _of("line", field)
+        if field == "occurred_at":
+            value = sql.SQL("to_timestamp({})").format(value)
+            if column.base == "timestamp":
+                value = sql.SQL("({} AT TIME ZONE 'UTC')").format(value)
+            return value
+        if field == "metadata":
+            return self._metadata(column)
+        return _with_default(value, column)
+
+    def _metadata(self, column: Column) -> sql.Composable:
+        """Merge what has no column into the metadata, where a key of the same name wins."""
+        return sql.SQL(
+            "(CASE WHEN line.extra IS NULL THEN COALESCE(line.metadata, '{{}}')"
+            " ELSE (line.extra - {names}::text[]) || COALESCE(line.metadata, '{{}}') END)::{type}"
+        ).format(names=sql.Literal(list(self.user_columns)), type=_verbatim(column.type))
+
+
+_EXTRA = Column("extra", "jsonb", None, "jsonb")
+
+
+def describe(connection: Connection[Any], table: str, columns: Mapping[str, str]) -> Table:
+    """
+    Read *table*, written ``name`` or ``schema.name``, from the catalog, as an INSERT-only role may.
+
+    :param columns: our field to the column that it has there.
+    :raises SchemaError: there is no such table, or nothing that this role may write.
+    """
+    schema, _, name = table.rpartition(".")
+    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}).fetchone()
+        if found is None:
+            raise SchemaError(f"there is no table {table} in {connection.info.dbname}: run 'pglog-audit init'")
+        cursor.execute(template("qualify_names"))
+        rows = cursor.execute(template("writer_columns"), {"schema": found[0], "name": found[1]}).fetchall()
+    described = _table(found[0], found[1], {row[0]: Column(*row) for row in rows}, columns)
+    if "action" not in described.fields:
+        raise SchemaError(
+            f"role {connection.info.user} may not insert into {table}: "
+            f"run 'pglog-audit init --writer {connection.info.user}' as the table's owner"
+        )
+    return described
+
+
+def _table(schema: str, name: str, usable: dict[str, Column], columns: Mapping[str, str]) -> Table:
+    missing = sorted(set(columns.values()) - usable.keys())
+    if missing:
+        raise SchemaError(f"table {schema}.{name} has no column {', '.join(missing)} that this role may write")
+    fields = {
+        field: usable[columns.get(field, field)] for field in sorted(_FIELDS) if columns.get(field, field) in usable
+    }
+    fields.pop(_NEVER_WRITTEN, None)
+    if "id" in fields and fields["id"].base != "uuid":
+        del fields["id"]
+    own = {column.name for column in fields.values()} | _FIELDS
+    if "metadata" not in fields:
+        diagnostics.warn(
+            "no metadata", "Table %s.%s has no column for metadata: what stands there is not stored", schema, name
+        )
+    return Table(schema, name, fields, {name: column for name, column in usable.items() if name not in own})
+
+
+def _of(source: str, name: str) -> sql.Composed:
+    return sql.SQL("{}.{}").format(sql.Identifier(source), sql.Identifier(name))
+
+
+def _definitions(columns: Mapping[str, Column]) -> sql.Composed:
+    types = {
+        name: "float8" if name == "occurred_at" else "jsonb" if name == "metadata" else column.type
+        for name, column in columns.items()
+    }
+    return sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), _verbatim(kind)) for name, kind in types.items()
+    )
+
+
+def _with_default(value: sql.Composable, column: Column) -> sql.Composable:
+    if column.default is None:
+        return value
+    return sql.SQL("COALESCE({}, {})").format(value, _verbatim(column.default))
+
+
+def _verbatim(text: str) -> sql.SQL:
+    """Return SQL that the server itself has spelled."""
+    return sql.SQL(text.replace("%", "%%"))
+
+
+def _parses(parse: Callable[[str], Any]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        try:
+            parse(str(value))
+        except ValueError:
+            return False
+        return not isinstance(value, bool)
+
+    return check
+
+
+def _integer(bits: int) -> Callable[[Any], bool]:
+    limit = 1 << (bits - 1)
+
+    def check(value: Any) -> bool:
+        if isinstance(value, str) and _DIGITS.fullmatch(value) and len(value) < 30:
+            value = int(value)
+        return isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
+
+    return check
+
+
+def _boolean(value: Any) -> bool:
+    return isinstance(value, bool) or str(value).lower() in {
+        "true",
+        "false",
+        "t",
+        "f",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "1",
+        "0",
+    }
+
+
+_CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "uuid": _parses(UUID),
+    "inet": _parses(ipaddress.ip_interface),
+    "int2": _integer(16),
+    "int4": _integer(32),
+    "int8": _integer(64),
+    "float8": _parses(float),
+    "numeric": _parses(float),
+    "bool": _boolean,
+    "timestamptz": _parses(datetime.fromisoformat),
+    "timestamp": _parses(datetime.fromisoformat),
+    "date": _parses(datetime.fromisoformat),
+}
+
+
+def move_misfits(event: dict[str, Any], table: Table, *, all_but_text: bool = False) -> bool:
+    """
+    Move what its column cannot hold from its place in *event* to the metadata, and tell whether anything was.
+
+    :param all_but_text: move whatever is not free text: the last try of a line that stands alone.
+    """
+    refused: dict[str, Any] = {}
+    for place, columns in ((event, _movable(table)), (event.get("extra") or {}, table.user_columns)):
+        for name, column in columns.items():
+            fits = column.is_free_text if all_but_text else column.takes(place.get(name))
+            if place.get(name) is not None and not fits:
+                refused[name] = place.pop(name)
+    if "action" in refused:
+        event["action"] = "unknown"
+    if refused:
+        metadata = event.get("metadata") or {}
+        event["metadata"] = {**metadata, REFUSED: {**(metadata.get(REFUSED) or {}), **refused}}
+    return bool(refused)
+
+
+def _movable(table: Table) -> dict[str, Column]:
+    kept = {"id", "writer_id", "writer_seq", "occurred_at", "metadata"}
+    return {field: column for field, column in table.fields.items() if field not in kept}

@@ -1,0 +1,154 @@
+"""The one handler that users configure: it puts the parts together."""
+
+import logging
+import os
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Unpack
+
+from . import processes
+from .options import HandlerOptions, WriterOptions
+from .postgres_handler import PostgresHandler, check_formatter, handle_unlocked
+from .queueing import FLUSH_TIMEOUT, AuditQueueHandler, AuditQueueListener
+
+
+class AuditHandler(logging.Handler):
+    """
+    Turn log records that carry an ``audit`` extra into rows, on a background thread.
+
+    :param conninfo: libpq connection string or URL, or a callable that returns one; by default
+        ``PGLOG_AUDIT_CONNINFO``, then ``DATABASE_URL``, then libpq's own variables. Without any of them nothing is
+        written, and one warning says so.
+    :param level: see :class:`logging.Handler`.
+    :param enabled: False, like ``PGLOG_AUDIT_DISABLED=1``, writes nothing.
+    :param pool: a :class:`psycopg_pool.ConnectionPool` of yours in place of *conninfo*, or ``"module:attribute"``.
+    :param table: ``name`` or ``schema.name``; by default ``audit_log``.
+    :param columns: our field to your column, ``{"occurred_at": "created_at"}``.
+    :param capacity: lines that the queue holds (100,000), and *max_bytes* their bytes (32 MiB).
+    :param batch_size: lines a statement (1,000), and *flush_interval* the seconds that the first of them waits (0.25).
+    :param block_timeout: seconds that a call may wait for room while the database answers (0.1); None is no limit.
+        Never inside an event loop.
+    :param connect_timeout: seconds (5), as *write_timeout* (10) for a batch and *shutdown_timeout* (5) at exit.
+    :param request_id_from: and *mask*, *unmask*, *mask_with*, *service*, *store_message*: see :class:`AuditFormatter`.
+    :raises ConfigurationError: an option has no meaning or a value that can never work.
+
+    Handlers with the same options share one writer, also with one that dictConfig closed before it made this one.
+    """
+
+    def __init__(
+        self,
+        conninfo: str | Callable[[], str] | None = None,
+        *,
+        level: int | str = logging.NOTSET,
+        enabled: bool = True,
+        **options: Unpack[HandlerOptions],
+    ) -> None:
+        super().__init__(level)
+        off = not enabled or os.environ.get("PGLOG_AUDIT_DISABLED", "").lower() in {"1", "true", "yes", "on"}
+        # Without effect on anybody until the first record: no thread, no connection.
+        self._postgres_handler = PostgresHandler("" if off and "pool" not in options else conninfo, **options)
+        self._queue_handler = AuditQueueHandler(SimpleQueue())
+        self._is_noop = off or not self._postgres_handler.options.configured
+        self.setFormatter(self._postgres_handler.formatter)
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
+        """Set the formatter, which must be an :class:`AuditFormatter`: its text is what the database reads."""
+        check_formatter(self, fmt)
+        super().setFormatter(fmt)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emit *record* if it is an audit record and the filters let it pass; without logging's lock."""
+        return handle_unlocked(self, record)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the snapshot of *record*."""
+        if self._is_noop:
+            return
+        try:
+            snapshot = self.format(record)
+            if self._queue_handler.listener is None:
+                self._queue_handler.listener = _writer_for(self._postgres_handler)
+            self._queue_handler.enqueue(snapshot)
+        except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
+            self.handleError(record)
+
+    def flush(self, timeout: float | None = None) -> int:  # type: ignore[override] # logging ignores the result
+        """
+        Wait until what was logged is written, at most *timeout* seconds (by default 0.5).
+
+        :return: how many events are still neither row nor counted as lost.
+        """
+        return self._queue_handler.flush(timeout)
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters of this handler's writer: see :func:`stats`."""
+        listener = self._queue_handler.listener
+        return _sum([listener] if listener else [])
+
+    def close(self) -> None:
+        """
+        Let go of the writer, which goes on until its queue is empty.
+
+        Every call of dictConfig closes the handlers that it finds, while loggers may still use them: a record that
+        comes later takes the writer up again.
+        """
+        self._queue_handler.close()
+        super().close()
+
+
+def flush(timeout: float | None = None) -> int:
+    """
+    Wait until what this process logged is written, at most *timeout* seconds (by default 0.5).
+
+    :return: how many events are still neither row nor counted as lost.
+    """
+    return processes.flush(processes.writers(), FLUSH_TIMEOUT if timeout is None else timeout)
+
+
+def stats() -> dict[str, Any]:
+    """
+    Return what became of the events of this process.
+
+    ``queued``: not yet written; ``stored``: rows; ``duplicates``: lines that were rows already; ``lost``: counts by
+    reason; ``last_stored``: seconds since the epoch, or None; ``problem``: why events wait now, or None.
+    """
+    return _sum([writer for writer in processes.writers() if isinstance(writer, AuditQueueListener)])
+
+
+def _sum(listeners: list[AuditQueueListener]) -> dict[str, Any]:
+    parts = [listener.stats() for listener in listeners]
+    lost: Counter[str] = Counter()
+    for part in parts:
+        lost.update(part["lost"])
+    return {
+        **{name: sum(part[name] for part in parts) for name in ("queued", "stored", "duplicates")},
+        "lost": dict(lost),
+        "last_stored": max((part["last_stored"] for part in parts if part["last_stored"]), default=None),
+        "problem": next((part["problem"] for part in parts if part["problem"]), None),
+    }
+
+
+_writers: "weakref.WeakValueDictionary[WriterOptions, AuditQueueListener]" = weakref.WeakValueDictionary()
+_registry_lock = threading.RLock()
+
+
+def _writer_for(handler: PostgresHandler) -> AuditQueueListener:
+    """Return the running writer with the options of *handler*, or a new one that writes through *handler*."""
+    with _registry_lock:
+        writer = _writers.get(handler.options)
+        if writer is None:
+            writer = _writers[handler.options] = AuditQueueListener(SimpleQueue(), handler)
+        return writer
+
+
+def _renew_registry_lock() -> None:
+    """In a forked child: a thread of the parent may have held the lock."""
+    global _registry_lock
+    _registry_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_registry_lock)

@@ -1,0 +1,132 @@
+"""
+The queue between the threads that log and the thread that writes: numbered snapshots, within bounds.
+
+Nothing here may deadlock when a signal handler or a ``__del__`` logs in the middle of a log call: the queue is a
+SimpleQueue, the lock can be taken again by its own thread, and whoever waits polls.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, Full, SimpleQueue
+from typing import Any
+
+from . import lines
+
+POLL_INTERVAL = 0.002
+
+
+class LineQueue:
+    """
+    Number snapshots and hold them for the writer.
+
+    :param queue: the queue proper; other handlers may put snapshots or records into it too.
+    :param capacity: lines, and *max_bytes* their bytes.
+    """
+
+    def __init__(self, queue: Any, capacity: int, max_bytes: int) -> None:
+        self.queue = queue
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._lock = threading.RLock()
+        self._seq = 0
+        self._bytes = 0
+        self.submitted = 0
+        """Lines that came in."""
+        self.settled = 0
+        """Lines of which it is known what became of them."""
+
+    def renewed(self) -> "LineQueue":
+        """Return an empty queue with the same bounds, for a forked child."""
+        return LineQueue(SimpleQueue(), self._capacity, self._max_bytes)
+
+    def put(self, snapshot: str) -> bool:
+        """Number *snapshot* and queue it; without room, return False."""
+        length = lines.size(snapshot)
+        with self._lock:
+            # A line without room has its number too, so that its absence shows in the table.
+            self._seq += 1
+            if self.queue.qsize() >= self._capacity or self._bytes + length > self._max_bytes:
+                return False
+            try:
+                self.queue.put_nowait(lines.numbered(snapshot, self._seq))
+            except Full:
+                return False
+            self.submitted += 1
+            self._bytes += length
+        return True
+
+    def is_crowded(self) -> bool:
+        """Tell whether the last eighth of the room is in use."""
+        return self.queue.qsize() * 8 >= self._capacity * 7 or self._bytes * 8 >= self._max_bytes * 7
+
+    def wait_for_room(self, timeout: float | None, is_worth_it: Callable[[], bool]) -> None:
+        """
+        Wait while the queue is crowded and *is_worth_it*, at most *timeout* seconds, never inside an event loop.
+
+        Callers are slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even
+        if it is longer than any one call may wait.
+        """
+        if _in_event_loop():
+            return
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        while self.is_crowded() and is_worth_it() and time.monotonic() < deadline:
+            time.sleep(POLL_INTERVAL)
+
+    def get(self, deadline: float | None) -> Any:
+        """
+        Return the next item, None for a nudge; wait for it until *deadline*, without one as long as it takes.
+
+        :raises queue.Empty: there was none in time.
+        """
+        try:
+            return self.queue.get(block=False)
+        except Empty:
+            if deadline is None:
+                return self.queue.get()
+            return self.queue.get(timeout=max(0.0, deadline - time.monotonic()))
+
+    def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
+        """Return the numbered snapshot of *item*; None for a record that is none of ours."""
+        if isinstance(item, logging.LogRecord):
+            item = format_record(item)
+        if item is None:
+            return None
+        with self._lock:
+            if lines.is_numbered(item):
+                self._bytes -= lines.size_unnumbered(item)
+                return str(item)
+            self._seq += 1
+            self.submitted += 1
+            return lines.numbered(item, self._seq)
+
+    def nudge(self) -> None:
+        """Let the writer look up from waiting for lines."""
+        with suppress(Full):
+            self.queue.put_nowait(None)
+
+    def is_empty(self) -> bool:
+        """Tell whether nothing waits."""
+        return bool(self.queue.empty())
+
+    def is_pending(self, goal: int) -> bool:
+        """Tell whether lines up to *goal*, a former value of ``submitted``, wait for the writer."""
+        # What was put past put(), as a stock QueueHandler does, counts only when the writer takes it.
+        return self.settled < goal or (self.submitted == self.settled and not self.is_empty())
+
+    def give_up(self) -> int:
+        """Settle what is not, and return how many lines that are."""
+        with self._lock:
+            count, self.settled = self.submitted - self.settled, self.submitted
+        return count
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

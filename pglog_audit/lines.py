@@ -1,0 +1,55 @@
+"""
+The line: one event as one JSON object on one line, the item of the queue and the element of a batch.
+
+The caller numbers its snapshot, the writer puts the rest of the head on it, once, before the first send. From then on
+the line does not change; a repair makes a new line with the same id and number.
+"""
+
+import json
+from typing import Any
+
+from uuid_utils import uuid7
+
+_NUMBER = '{"writer_seq":'
+
+
+def numbered(snapshot: str, seq: int) -> str:
+    """Return *snapshot* with its number in the writer's sequence."""
+    return f"{_NUMBER}{seq},{snapshot[1:]}"
+
+
+def is_numbered(snapshot: str) -> bool:
+    """Tell whether *snapshot* has its number already."""
+    return snapshot.startswith(_NUMBER)
+
+
+def headed(snapshot: str, writer_id: str) -> str:
+    """Return the line of a numbered *snapshot*: with a new id (UUIDv7, RFC 9562) and the writer's."""
+    return f'{{"id":"{uuid7()}","writer_id":"{writer_id}",{snapshot[1:]}'
+
+
+def size(line: str) -> int:
+    """Return the bytes of *line* in UTF-8."""
+    return len(line) if line.isascii() else len(line.encode())
+
+
+def size_unnumbered(snapshot: str) -> int:
+    """Return the bytes that a numbered *snapshot* had before."""
+    return size(snapshot) - snapshot.index(",")
+
+
+def describe(line: str) -> str:
+    """Return what a warning says of *line*: enough to find the action elsewhere, nothing of its content."""
+    event = json.loads(line)
+    return ", ".join(f"{name}={event[name]}" for name in ("action", "user_id", "event_id") if event.get(name))
+
+
+def parse(line: str) -> dict[str, Any]:
+    """Return the fields of *line*; integers keep any length."""
+    event: dict[str, Any] = json.loads(line)
+    return event
+
+
+def render(event: dict[str, Any]) -> str:
+    """Return the line of the fields *event*."""
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,155 @@
+"""The options of the handlers: their names, their defaults, and what is wrong with a value."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, ConnectionPool
+
+from . import diagnostics
+from .conninfo import check_conninfo, find_conninfo
+from .errors import ConfigurationError
+from .event import CALLER_FIELDS
+from .references import resolve
+from .sql import check_table
+
+
+class HandlerOptions(TypedDict, total=False):
+    """What :class:`pglog_audit.AuditHandler` and :class:`pglog_audit.PostgresHandler` take by keyword."""
+
+    pool: "ConnectionPool[Any] | str | None"
+    table: str
+    columns: Mapping[str, str]
+    capacity: int
+    max_bytes: int
+    batch_size: int
+    flush_interval: float
+    block_timeout: float | None
+    connect_timeout: float
+    write_timeout: float
+    shutdown_timeout: float
+    request_id_from: "str | Callable[[], Any] | ContextVar[Any] | Sequence[Any]"
+    mask: Iterable[str]
+    unmask: Iterable[str]
+    mask_with: "str | Callable[[str, Any], Any]"
+    service: str | None
+    store_message: bool
+
+
+_FORMATTER = ("request_id_from", "mask", "unmask", "mask_with", "service", "store_message")
+_NAMES = ("conninfo", "level", "enabled", *HandlerOptions.__annotations__)
+
+
+@dataclass(frozen=True)
+class WriterOptions:
+    """
+    What a writer needs to know; two handlers with equal options share one writer.
+
+    Sizes are in lines and bytes, times in seconds.
+    """
+
+    conninfo: str | Callable[[], str] | None = None
+    pool: Any = None
+    table: str = "audit_log"
+    columns: tuple[tuple[str, str], ...] = ()
+    capacity: int = 100_000
+    max_bytes: int = 32 * 1024 * 1024
+    batch_size: int = 1000
+    flush_interval: float = 0.25
+    block_timeout: float | None = 0.1
+    connect_timeout: float = 5.0
+    write_timeout: float = 10.0
+    shutdown_timeout: float = 5.0
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a database to write to."""
+        return self.conninfo is not None or self.pool is not None
+
+
+def read_options(
+    conninfo: str | Callable[[], str] | None, options: Mapping[str, Any]
+) -> tuple[WriterOptions, dict[str, Any]]:
+    """
+    Check *options* and return those of the writer and those of the formatter.
+
+    :raises ConfigurationError: one has no meaning or a value that can never work.
+    """
+    for name in options:
+        _check_name(name)
+    writing = {name: value for name, value in options.items() if name not in _FORMATTER}
+    formatting = {name: value for name, value in options.items() if name in _FORMATTER}
+    for name in ("capacity", "max_bytes", "batch_size"):
+        _check_number(name, writing, whole=True)
+    for name in ("flush_interval", "block_timeout", "connect_timeout", "write_timeout", "shutdown_timeout"):
+        _check_number(name, writing, whole=False)
+    if "table" in writing:
+        check_table(writing["table"])
+    writing["columns"] = _columns(writing.get("columns", {}))
+    writing["pool"] = _pool(writing.get("pool"))
+    if writing["pool"] is None:
+        conninfo = check_conninfo(conninfo) if isinstance(conninfo, str) else conninfo or find_conninfo()
+    elif conninfo is not None:
+        raise ConfigurationError("conninfo and pool exclude each other: give one of them")
+    written = WriterOptions(conninfo=conninfo, **writing)
+    if not written.configured:
+        diagnostics.warn(
+            "not configured",
+            "No database for the audit trail: events are not stored. "
+            "Give conninfo, or set PGLOG_AUDIT_CONNINFO or DATABASE_URL",
+        )
+    return written, formatting
+
+
+def _check_name(name: str) -> None:
+    if name not in HandlerOptions.__annotations__:
+        near = difflib.get_close_matches(name, _NAMES, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_NAMES)}"
+        raise ConfigurationError(f"unknown option {name!r}: {hint}")
+
+
+def _check_number(name: str, options: Mapping[str, Any], *, whole: bool) -> None:
+    value = options.get(name, 1)
+    if name == "block_timeout" and (value is None or value == 0):
+        return
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
+        raise ConfigurationError(f"{name} is {value!r}: it must be a {'whole ' if whole else ''}number above 0")
+
+
+def _columns(columns: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(columns, Mapping):
+        raise ConfigurationError(
+            f"columns is {columns!r}: it must map our fields to columns, {{'occurred_at': 'created_at'}}"
+        )
+    unknown = sorted(set(map(str, columns)) - CALLER_FIELDS - {"id"})
+    if unknown:
+        raise ConfigurationError(
+            f"columns names {', '.join(unknown)}, which is no field: {', '.join(sorted(CALLER_FIELDS))}"
+        )
+    return tuple((field, check_table(columns[field])) for field in sorted(columns))
+
+
+def _pool(pool: Any) -> Any:
+    if isinstance(pool, str):
+        if not re.fullmatch(r"[\w.]+:[\w.]+", pool):
+            raise ConfigurationError(f"pool is {pool!r}: a text must be written 'module:attribute'")
+        return pool
+    return None if pool is None else check_pool(pool)
+
+
+def check_pool(pool: Any) -> Any:
+    """Return *pool* if it is psycopg's and can be used from a thread; a name is loaded first."""
+    if isinstance(pool, str):
+        pool = resolve("pool", pool)
+    if isinstance(pool, AsyncConnectionPool | AsyncNullConnectionPool):
+        raise ConfigurationError(
+            f"pool is an {type(pool).__name__}, which lives in an event loop: the writer is a thread and needs a "
+            "psycopg_pool.ConnectionPool, or leave pool out and give conninfo"
+        )
+    if not isinstance(pool, ConnectionPool):
+        raise ConfigurationError(f"pool is a {type(pool).__name__}: it must be a psycopg_pool.ConnectionPool")
+    return pool

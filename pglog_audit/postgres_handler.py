@@ -1,0 +1,213 @@
+"""The handler at the end of the trip: lines into rows."""
+
+import itertools
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Unpack
+
+from uuid_utils import uuid7
+
+from . import catalog, diagnostics, lines
+from .errors import ConfigurationError
+from .formatter import AuditFormatter, is_audit_record
+from .options import HandlerOptions, read_options
+from .store import Store
+from .verdict import Verdict, verdict, words
+
+_TRIES = 5
+"""Attempts at a batch before an error that nobody foresaw counts as the fault of one of its lines."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of the lines of one call to :meth:`PostgresHandler.write`."""
+
+    stored: int = 0
+    duplicates: int = 0
+    refused: list[str] = field(default_factory=list)
+    """Lines that the table takes in no form, though it takes others."""
+    left: list[str] = field(default_factory=list)
+    """Lines to try again later."""
+    problem: str | None = None
+    """Why lines are left, or the last reason for a refusal."""
+    verdict: Verdict | None = None
+
+
+class PostgresHandler(logging.Handler):
+    """
+    Write audit records to PostgreSQL; alone, one row a record, now and in the caller's thread.
+
+    Takes the options of :class:`pglog_audit.AuditHandler`, which is what applications want: this one waits for the
+    database at every call, as the handler of a stock :class:`logging.handlers.QueueListener` may.
+
+    :raises ConfigurationError: an option has no meaning or a value that can never work.
+    """
+
+    def __init__(
+        self,
+        conninfo: str | Callable[[], str] | None = None,
+        *,
+        level: int | str = logging.NOTSET,
+        **options: Unpack[HandlerOptions],
+    ) -> None:
+        super().__init__(level)
+        self.options, formatting = read_options(conninfo, options)
+        self.store = Store(self.options)
+        self.lost: Counter[str] = Counter()
+        self._unforeseen = 0
+        self._start()
+        self.formatter: AuditFormatter
+        self.setFormatter(AuditFormatter(**formatting))
+
+    def _start(self) -> None:
+        """Begin a writer's sequence, as every process must; a lock that came through a fork may never open."""
+        self._pid = os.getpid()
+        self._writer_id = str(uuid7())
+        self._next_seq = itertools.count(1).__next__
+        self._one_at_a_time = threading.Lock()
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
+        """Set the formatter, which must be an :class:`AuditFormatter`: its text is what the database reads."""
+        check_formatter(self, fmt)
+        super().setFormatter(fmt)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emit *record* if it is an audit record and the filters let it pass; without logging's lock."""
+        # That lock is taken by whoever closes handlers, under the lock of all logging, while we may wait for a server.
+        return handle_unlocked(self, record)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the row of *record*, or warn that it is lost."""
+        if not self.options.configured:
+            return
+        try:
+            if self._pid != os.getpid():
+                self._start()
+            line = lines.headed(lines.numbered(self.format(record), self._next_seq()), self._writer_id)
+            written = self.write([line])
+            if written.verdict is Verdict.AWAY:
+                # A connection that was kept may have died since the last record; a new one tells.
+                written = self.write(written.left)
+            if written.left or written.refused:
+                self.lost["refused" if written.refused else "not stored"] += 1
+                diagnostics.warn("lost", "Audit event lost (%s): %s", lines.describe(line), written.problem)
+        except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
+            self.handleError(record)
+
+    def write(self, batch: Sequence[str]) -> Written:
+        """
+        Make rows of the lines in *batch*: all that the table takes.
+
+        Values that their column refuses move to the metadata; if the server still refuses, halves tell which line it
+        is.
+        """
+        with self._one_at_a_time:
+            return self._write(batch)
+
+    def _write(self, batch: Sequence[str]) -> Written:
+        done = Written()
+        todo = [list(batch)] if batch else []
+        while todo:
+            chunk = todo.pop()
+            try:
+                stored = self.store.insert(chunk)
+            except Exception as error:  # noqa: BLE001 - the verdict sorts them; none may end the writer's thread
+                todo += self._after(error, chunk, done)
+                if done.left:
+                    break
+            else:
+                self._unforeseen = 0
+                done.stored += stored
+                done.duplicates += len(chunk) - stored
+        done.left += [line for chunk in reversed(todo) for line in chunk]
+        if done.refused and not done.stored and not done.duplicates:
+            # Nothing shows that the table takes anything at all: that is no line's fault, and no line is rejected.
+            done.left, done.refused, done.verdict = done.refused + done.left, [], Verdict.CONFIGURATION
+        return done
+
+    def _after(self, error: Exception, chunk: list[str], done: Written) -> list[list[str]]:
+        """Return what to send instead of *chunk*; nothing if it is refused for good or left for later."""
+        done.problem, done.verdict = words(error), verdict(error)
+        if done.verdict is Verdict.UNKNOWN:
+            self._unforeseen += 1
+        if done.verdict is Verdict.REFUSED or self._unforeseen > _TRIES:
+            repaired = self._repaired(chunk, all_but_text=len(chunk) == 1)
+            if repaired is not None:
+                return [repaired]
+            if len(chunk) > 1:
+                middle = len(chunk) // 2
+                return [chunk[middle:], chunk[:middle]]
+            done.refused += chunk
+            return []
+        done.left += chunk
+        return []
+
+    def _repaired(self, chunk: list[str], *, all_but_text: bool) -> list[str] | None:
+        """Return *chunk* with what no column can hold in the metadata; None if there is nothing to move."""
+        table = self.store.table
+        if table is None:
+            return None
+        events = [lines.parse(line) for line in chunk]
+        moved = [catalog.move_misfits(event, table) for event in events]
+        if not any(moved) and all_but_text:
+            moved = [catalog.move_misfits(event, table, all_but_text=True) for event in events]
+        if not any(moved):
+            return None
+        diagnostics.warn(
+            "moved",
+            "%d audit events have a value that its column refuses; it is stored in their metadata (%s)",
+            sum(moved),
+            lines.describe(chunk[moved.index(True)]),
+        )
+        return [
+            lines.render(event) if was_moved else line
+            for event, was_moved, line in zip(events, moved, chunk, strict=True)
+        ]
+
+    def abandon(self) -> None:
+        """Let go of what a forked child inherited."""
+        self._start()
+        self.store.abandon()
+
+    def release(self) -> None:
+        """Close the connection unless a batch is under way."""
+        if self._one_at_a_time.acquire(blocking=False):
+            try:
+                self.store.close()
+            finally:
+                self._one_at_a_time.release()
+
+    def close(self) -> None:
+        """Close the connection; a record that comes later opens another."""
+        self.release()
+        super().close()
+
+
+def handle_unlocked(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    """Do what :meth:`logging.Handler.handle` does, for audit records alone and without the handler's lock."""
+    if not is_audit_record(record):
+        return False
+    if handler.filters:
+        passed: Any = handler.filter(record)
+        if not passed:
+            return False
+        if isinstance(passed, logging.LogRecord):  # 3.12: a filter may replace the record
+            record = passed
+    handler.emit(record)
+    return True
+
+
+def check_formatter(handler: logging.Handler, formatter: logging.Formatter | None) -> None:
+    """
+    Refuse a formatter that does not make snapshots.
+
+    :raises ConfigurationError: *formatter* is no :class:`AuditFormatter`.
+    """
+    if not isinstance(formatter, AuditFormatter):
+        raise ConfigurationError(
+            f"{type(handler).__name__} makes rows, not text: leave 'formatter' out, or give a pglog_audit.AuditFormatter"
+        )

@@ -1,0 +1,89 @@
+"""
+How a process begins and ends, as far as its writers are concerned: fork and exit.
+
+A forked child has the parent's objects, but none of its threads; a lock that another thread held stays closed for ever,
+and closing a connection there ends the parent's session. So a child only assigns, and starts anew at its first record.
+"""
+
+import atexit
+import os
+import sys
+import time
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Protocol
+
+from . import diagnostics
+
+
+class Writer(Protocol):
+    """What a process does with its writers."""
+
+    problem: str | None
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """Seconds that it may take at exit."""
+
+    def flush(self, timeout: float | None = None) -> int:
+        """Wait for what is queued."""
+
+    def give_up(self) -> int:
+        """Count what is queued as lost."""
+
+    def begin_in_child(self) -> None:
+        """Start anew in a forked child."""
+
+
+_writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
+_exit_registered_in = 0
+
+
+def add(writer: Writer) -> None:
+    """Flush *writer* at exit, and start it anew in forked children."""
+    _writers.add(writer)
+
+
+def writers() -> list[Writer]:
+    """Return the writers of this process."""
+    return list(_writers)
+
+
+def flush(writers: Iterable[Writer], timeout: float) -> int:
+    """Flush *writers* within *timeout* seconds altogether and return how many lines are left."""
+    deadline = time.monotonic() + timeout
+    return sum(writer.flush(max(0.0, deadline - time.monotonic())) for writer in writers)
+
+
+def drain_at_exit() -> None:
+    """Register the drain, once in each process, when it first writes: so it runs before what was registered earlier."""
+    global _exit_registered_in
+    if _exit_registered_in == os.getpid():
+        return
+    _exit_registered_in = os.getpid()
+    atexit.register(_drain)
+    if "multiprocessing.util" in sys.modules:
+        # A child of multiprocessing ends without atexit before Python 3.13.
+        sys.modules["multiprocessing.util"].Finalize(None, _drain, exitpriority=0)
+
+
+def _drain() -> None:
+    """Write what is queued, as long as *shutdown_timeout* allows, and say in one line what was lost."""
+    ending = writers()
+    flush(ending, max((writer.shutdown_timeout for writer in ending), default=0.0))
+    lost = sum(writer.give_up() for writer in ending)
+    if lost:
+        problem = next((writer.problem for writer in ending if writer.problem), "the database did not answer in time")
+        with suppress(Exception):  # stderr may be closed, or None
+            sys.stderr.write(f"pglog_audit: {lost} audit events lost at exit: {problem}\n")
+
+
+def _begin_in_child() -> None:
+    diagnostics.reset()
+    for writer in writers():
+        writer.begin_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)

@@ -1,0 +1,344 @@
+"""
+The pair: the handler that queues and the listener that writes.
+
+The listener is the writer of its process: queue, numbers, thread and connection are its own, and handlers only hold it.
+Everything starts at the first record, in the process that logs it, because servers fork between configuration and the
+first request.
+"""
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections import Counter
+from logging.handlers import QueueHandler, QueueListener
+from queue import Empty
+from typing import Any
+
+from uuid_utils import uuid7
+
+from . import diagnostics, lines, processes
+from .errors import ConfigurationError
+from .formatter import AuditFormatter, is_audit_record
+from .line_queue import POLL_INTERVAL, LineQueue
+from .postgres_handler import PostgresHandler, Written, check_formatter, handle_unlocked
+from .verdict import Verdict
+
+FLUSH_TIMEOUT = 0.5
+"""Seconds that flush() waits unless told otherwise: logging calls it under the lock of all logging."""
+CLOSE_TIMEOUT = 0.25
+"""Seconds that close() waits: logging calls flush() before."""
+
+_MAX_BATCH_BYTES = 4 * 1024 * 1024
+_MIN_DELAY, _MAX_DELAY = 0.1, 30.0
+_LOST = "lost: "
+
+
+class AuditQueueListener(QueueListener):
+    """
+    Collect lines into batches, by size or by age, and write them on a thread of its own.
+
+    :param queue: the queue of its :class:`AuditQueueHandler`; ``queue.SimpleQueue()``.
+    :param handlers: one :class:`PostgresHandler`, whose options it takes.
+    :param respect_handler_level: has no meaning here: records are chosen before they are queued.
+    :raises ConfigurationError: *handlers* is anything else.
+    """
+
+    def __init__(self, queue: Any, *handlers: logging.Handler, respect_handler_level: bool = False) -> None:
+        if len(handlers) != 1 or not isinstance(handlers[0], PostgresHandler):
+            raise ConfigurationError("an AuditQueueListener has exactly one pglog_audit.PostgresHandler in 'handlers'")
+        super().__init__(queue, *handlers, respect_handler_level=respect_handler_level)
+        self.writer = handlers[0]
+        self.options = self.writer.options
+        self.shutdown_timeout = self.options.shutdown_timeout
+        self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._started_by_hand = False
+        self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes))
+        processes.add(self)
+
+    def _begin(self, line_queue: LineQueue) -> None:
+        """Set the state of a writer that has written nothing."""
+        self.queue = line_queue.queue
+        self._lines = line_queue
+        self._pid = os.getpid()
+        self._starting = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._running = False
+        self._writer_id = ""
+        self._in_hand: list[str] = []
+        self._batch_size = self.options.batch_size
+        self._delay = 0.0
+        self._wanted_until = 0.0
+        self._counts: Counter[str] = Counter()
+        self._last_stored: float | None = None
+        self.problem: str | None = None
+        """Why lines wait now."""
+
+    def begin_in_child(self) -> None:
+        """Start anew in a forked child: the lines in the queue, the thread and the connection are the parent's."""
+        self._begin(self._lines.renewed())
+        self.writer.abandon()
+
+    # The threads that log
+
+    def submit(self, snapshot: str) -> None:
+        """Number *snapshot* and queue it; without room it is counted as lost."""
+        if self._pid != os.getpid():
+            self.begin_in_child()
+        if self._lines.is_crowded() and self._thread is not threading.current_thread():
+            self.start_writer()
+            self._lines.wait_for_room(self.options.block_timeout, self._is_answered)
+        if not self._lines.put(snapshot):
+            self._lose("queue full", snapshot)
+        # After the put: a writer that ends has looked into the queue after it said so.
+        if not self._running:
+            self.start_writer()
+
+    def _is_answered(self) -> bool:
+        return self.problem is None
+
+    def _lose(self, reason: str, line: str, why: str | None = None) -> None:
+        self._counts[_LOST + reason] += 1
+        diagnostics.warn(_LOST + reason, "Audit event lost (%s): %s", why or reason, lines.describe(line))
+
+    def flush(self, timeout: float | None = None) -> int:
+        """
+        Wait until what was queued is written, at most *timeout* seconds (by default 0.5).
+
+        :return: how many lines are still neither row nor counted as lost.
+        """
+        if self._pid != os.getpid() or self._thread is threading.current_thread():
+            return 0
+        deadline = time.monotonic() + (FLUSH_TIMEOUT if timeout is None else timeout)
+        goal = self._lines.submitted
+        if self._lines.is_pending(goal):
+            self._wanted_until = max(self._wanted_until, deadline)
+            self.start_writer()
+            self._lines.nudge()
+        while self._lines.is_pending(goal) and time.monotonic() < deadline:
+            time.sleep(POLL_INTERVAL)
+        return max(0, goal - self._lines.settled)
+
+    def give_up(self) -> int:
+        """Count what is queued as lost, at the end of the process, and return how many lines that are."""
+        count = self._lines.give_up()
+        self._counts[_LOST + "exit"] += count
+        self.writer.release()
+        return count
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters of this process: see :func:`pglog_audit.stats`."""
+        return {
+            "queued": max(0, self._lines.submitted - self._lines.settled),
+            "stored": self._counts["stored"],
+            "duplicates": self._counts["duplicates"],
+            "lost": {name.removeprefix(_LOST): n for name, n in self._counts.items() if n and name.startswith(_LOST)},
+            "last_stored": self._last_stored,
+            "problem": self.problem,
+        }
+
+    # The life of the thread
+
+    def hold(self, holder: object) -> None:
+        """Keep the writer alive for *holder*."""
+        self._holders.add(holder)
+
+    def let_go(self, holder: object) -> None:
+        """End the writer when its queue is empty, unless others hold it."""
+        self._holders.discard(holder)
+        self._lines.nudge()
+
+    def start(self) -> None:
+        """Start the writer, which then runs until :meth:`stop`; the first record starts it too."""
+        self._started_by_hand = True
+        self.start_writer()
+
+    def start_writer(self) -> None:
+        """Start the thread unless it runs."""
+        with self._starting:
+            if self._running:
+                return
+            self._running = True
+            self._writer_id = self._writer_id or str(uuid7())
+            processes.drain_at_exit()
+            self._thread = threading.Thread(target=self._monitor, name="pglog_audit-writer", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # The interpreter ends and starts no thread any more: what an exit hook logs is written right here.
+                self._running = False
+                self._step()
+
+    def stop(self) -> None:
+        """Write what is queued, for at most *shutdown_timeout*, and end the thread; a later record starts it again."""
+        self._started_by_hand = False
+        self._holders.clear()
+        self.flush(self.shutdown_timeout)
+        self._lines.nudge()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(FLUSH_TIMEOUT)
+
+    def _monitor(self) -> None:
+        try:
+            while not (self._is_unwanted() and self._end()):
+                self._step()
+        finally:
+            with self._starting:
+                if self._thread is threading.current_thread():
+                    self._running = False
+
+    def _is_unwanted(self) -> bool:
+        return not (self._holders or self._started_by_hand or self._in_hand) and self._lines.is_empty()
+
+    def _end(self) -> bool:
+        """Say that the thread ends, unless a line came meanwhile; and tell whether it does."""
+        self.writer.release()
+        self._running = False
+        with self._starting:
+            if self._running or self._lines.is_empty():
+                return True
+            self._running = True
+        return False
+
+    # The thread that writes
+
+    def _step(self) -> None:
+        try:
+            self._collect()
+            if self._in_hand:
+                self._deliver()
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens; the lines are in hand
+            diagnostics.warn("writer", "The audit writer failed and tries again: %r", error)
+            self._wait_after(repr(error))
+
+    def _collect(self) -> None:
+        """Add to the lines in hand until the batch is full, or its first line old enough."""
+        room = _MAX_BATCH_BYTES - sum(map(lines.size, self._in_hand))
+        deadline = time.monotonic() if self._in_hand else None
+        while len(self._in_hand) < self._batch_size and room > 0:
+            try:
+                item = self._lines.get(deadline)
+            except Empty:
+                return
+            if item is None:
+                if self._lines.is_empty():
+                    return
+                continue
+            snapshot = self._lines.take(item, self._format)
+            if snapshot is not None:
+                self._in_hand.append(lines.headed(snapshot, self._writer_id))
+                room -= lines.size(snapshot)
+            deadline = deadline or time.monotonic() + self.options.flush_interval
+
+    def _format(self, record: logging.LogRecord) -> str | None:
+        return self.writer.format(record) if is_audit_record(record) else None
+
+    def _deliver(self) -> None:
+        batch, rest = self._in_hand[: self._batch_size], self._in_hand[self._batch_size :]
+        written = self.writer.write(batch)
+        self._in_hand = written.left + rest
+        self._account(written)
+        if written.left:
+            self._after_failure(written)
+        else:
+            self.problem, self._delay = None, 0.0
+            self._batch_size = min(self._batch_size * 2, self.options.batch_size)
+
+    def _account(self, written: Written) -> None:
+        self._counts["stored"] += written.stored
+        self._counts["duplicates"] += written.duplicates
+        for line in written.refused:
+            self._lose("refused", line, written.problem)
+        if written.stored:
+            self._last_stored = time.time()
+        self._lines.settled += written.stored + written.duplicates + len(written.refused)
+
+    def _after_failure(self, written: Written) -> None:
+        if written.verdict is Verdict.SMALLER:
+            self._batch_size = max(1, self._batch_size // 2)
+        waiting = self._lines.submitted - self._lines.settled
+        diagnostics.warn("waiting", "Audit events wait (%d so far): %s", waiting, written.problem)
+        self._wait_after(written.problem or "")
+
+    def _wait_after(self, problem: str) -> None:
+        """Wait before the next attempt: longer each time, with jitter, shortly while somebody waits in flush()."""
+        self.problem = problem
+        self._delay = min(max(_MIN_DELAY, self._delay * 2), _MAX_DELAY)
+        begin = time.monotonic()
+        delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, guards nothing
+        while (now := time.monotonic()) < begin + delay and not begin + _MIN_DELAY < now < self._wanted_until:
+            time.sleep(_MIN_DELAY / 4)
+
+
+class AuditQueueHandler(QueueHandler):
+    """
+    Hand audit records to an :class:`AuditQueueListener`: the caller never waits for the database.
+
+    :param queue: the listener's queue; ``queue.SimpleQueue()``, which a signal handler that logs cannot deadlock.
+    """
+
+    def __init__(self, queue: Any) -> None:
+        self._listener: AuditQueueListener | None = None
+        self._has_let_go = False
+        super().__init__(queue)
+
+    @property
+    def listener(self) -> AuditQueueListener | None:
+        """The listener; dictConfig sets it from Python 3.12 on, and a pair built by hand is found by its queue."""
+        if self._listener is None:
+            found = (one for one in processes.writers() if getattr(one, "queue", None) is self.queue)
+            self.listener = next(found, None)
+        return self._listener
+
+    @listener.setter
+    def listener(self, listener: Any) -> None:
+        if listener is None:
+            return
+        if not isinstance(listener, AuditQueueListener):
+            raise ConfigurationError(
+                f"AuditQueueHandler needs 'listener': 'pglog_audit.AuditQueueListener', not a {type(listener).__name__}"
+            )
+        self._listener = listener
+        listener.hold(self)
+        self.setFormatter(listener.writer.formatter)
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
+        """Set the formatter, which must be an :class:`AuditFormatter`: its text is what the database reads."""
+        check_formatter(self, fmt)
+        super().setFormatter(fmt)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emit *record* if it is an audit record and the filters let it pass; without logging's lock."""
+        # The queue needs none, and whoever closes handlers would hold it for as long as it waits for the writer.
+        return handle_unlocked(self, record)
+
+    def prepare(self, record: logging.LogRecord) -> str:
+        """Return the snapshot of *record*, which is what is queued."""
+        if self.formatter is None and self.listener is None:
+            self.setFormatter(AuditFormatter())
+        return self.format(record)
+
+    def enqueue(self, record: Any) -> None:
+        """Queue a snapshot."""
+        listener = self.listener
+        if listener is None:
+            self.queue.put_nowait(record)
+        elif listener.options.configured:
+            if self._has_let_go:
+                self._has_let_go = False
+                listener.hold(self)
+            listener.submit(record)
+
+    def flush(self, timeout: float | None = None) -> int:  # type: ignore[override] # logging ignores the result
+        """Wait for the writer: see :meth:`AuditQueueListener.flush`."""
+        return self._listener.flush(timeout) if self._listener else 0
+
+    def close(self) -> None:
+        """Let go of the writer, which writes what is queued; a record that comes later takes it up again."""
+        if self._listener is not None:
+            self._has_let_go = True
+            self._listener.let_go(self)
+            self._listener.flush(CLOSE_TIMEOUT)
+        super().close()

@@ -1,0 +1,191 @@
+"""The audit table, as the writer sees it."""
+
+import os
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import tuple_row
+
+from . import catalog
+from .conninfo import check_conninfo, describe_conninfo
+from .errors import UnreachableError
+from .options import WriterOptions, check_pool
+from .sql import template
+from .verdict import Verdict, verdict, words
+
+_abandoned: list[object] = []
+
+
+class Store:
+    """
+    Insert lines: one statement and one transaction a batch, on one connection that is kept while it works.
+
+    Not for use by two threads at once.
+    """
+
+    def __init__(self, options: WriterOptions) -> None:
+        self.options = options
+        self.table: catalog.Table | None = None
+        self._insert: psycopg.sql.Composed | None = None
+        self._connection: psycopg.Connection[Any] | None = None
+        self._pid = os.getpid()
+        self._forked = False
+
+    def insert(self, lines: Sequence[str]) -> int:
+        """
+        Insert *lines* and return how many rows they made; a line that is a row already makes none.
+
+        :raises UnreachableError: there is no connection.
+        :raises SchemaError: the table is missing, or closed to this role.
+        :raises TimeoutError: the server did not answer within *write_timeout*.
+        :raises psycopg.Error: the server's own answer.
+        """
+        try:
+            with self._connected() as connection, _deadline(connection, self.options.write_timeout):
+                return self._insert_with(connection, lines)
+        except Exception as error:
+            self._after(error)
+            raise
+
+    def close(self) -> None:
+        """Close the connection, unless it belongs to a pool; the next batch opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def abandon(self) -> None:
+        """Let go of what a forked child inherited: closing it here would end the parent's session."""
+        _abandoned.append(self._connection)
+        self._connection = None
+        self._pid, self._forked = os.getpid(), True
+
+    def _after(self, error: Exception) -> None:
+        if verdict(error) is Verdict.CONFIGURATION:
+            self.table = None
+        if self._connection is not None and _ends_connection(error):
+            self.close()
+
+    def _insert_with(self, connection: psycopg.Connection[Any], lines: Sequence[str]) -> int:
+        if self.table is None:
+            self.table = catalog.describe(connection, self.options.table, dict(self.options.columns))
+            self._insert = self.table.insert()
+        milliseconds = str(int(self.options.write_timeout * 1000))
+        limits = {"lock_timeout": str(int(self.options.write_timeout * 500)), "statement_timeout": milliseconds}
+        notices: list[psycopg.errors.Diagnostic] = []
+        connection.add_notice_handler(notices.append)
+        try:
+            # One round trip for the whole transaction.
+            with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext(), connection.transaction():
+                connection.execute(template("limit_batch"), limits)
+                connection.execute(template("keep_durable"))
+                cursor = connection.execute(self._insert, {"lines": f"[{','.join(lines)}]"})  # type: ignore[arg-type] # set with table
+        finally:
+            connection.remove_notice_handler(notices.append)
+        if any(notice.sqlstate == "01000" for notice in notices):
+            # The wait for the synchronous standby was cancelled: the rows may be lost with this server. Send again.
+            raise UnreachableError("the server has not made the batch as durable as it is configured to")
+        return cursor.rowcount
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        if self._pid != os.getpid():
+            self.abandon()
+        if self.options.pool is not None and not self._forked:
+            with self._borrowed() as connection:
+                yield connection
+            return
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connect()
+        yield self._connection
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[psycopg.Connection[Any]]:
+        pool = check_pool(self.options.pool)
+        try:
+            connection = pool.getconn(self.options.connect_timeout)
+        except psycopg.Error as error:
+            raise UnreachableError(f"the pool {pool.name} has no connection: {words(error)}") from None
+        try:
+            yield connection
+        except Exception as error:
+            if _ends_connection(error):
+                connection.close()
+            raise
+        finally:
+            pool.putconn(connection)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        conninfo, given = self._target()
+        # prepare_threshold: behind a pooler another session would not know the prepared statement.
+        fixed = {
+            "autocommit": True,
+            "prepare_threshold": None,
+            "row_factory": tuple_row,
+            "cursor_factory": psycopg.Cursor,
+        }
+        wanted: dict[str, Any] = {
+            "connect_timeout": max(2, round(self.options.connect_timeout)),
+            "application_name": "pglog_audit",
+            **conninfo_to_dict(conninfo),
+            **given,
+            **fixed,
+        }
+        try:
+            return psycopg.connect(**wanted)
+        except psycopg.Error as error:
+            raise UnreachableError(f"cannot connect to {describe_conninfo(conninfo)}: {words(error)}") from None
+
+    def _target(self) -> tuple[str, dict[str, Any]]:
+        """Return conninfo and further parameters; a callable is asked each time, for tokens that expire."""
+        conninfo, given = self.options.conninfo, {}
+        if self.options.pool is not None:
+            pool = check_pool(self.options.pool)
+            conninfo, given = pool.conninfo, dict(pool.kwargs or {})
+        if callable(conninfo):
+            try:
+                conninfo = conninfo()
+            except Exception as error:  # noqa: BLE001 - the application's code; the database may be there a second later
+                raise UnreachableError(f"the conninfo callable failed with {type(error).__name__}") from None
+        return check_conninfo(conninfo or ""), given
+
+
+def _ends_connection(error: Exception) -> bool:
+    return verdict(error) is Verdict.AWAY or isinstance(error, TimeoutError)
+
+
+@contextmanager
+def _deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """
+    Make whatever waits for the server inside the block raise :exc:`TimeoutError` when *seconds* have passed.
+
+    The server's own timeouts need a server that runs: a stopped one, or a network that swallows packets, would hold
+    the writer for as long as the kernel likes.
+    """
+    limit = time.monotonic() + seconds
+    wait = connection.wait
+
+    def wait_until(generator: Generator[Any, Any, Any], *args: Any, **options: Any) -> Any:
+        return wait(_until(limit, generator), *args, **options)
+
+    connection.wait = wait_until  # type: ignore[method-assign,assignment] # psycopg's one door to the socket
+    try:
+        yield
+    finally:
+        del connection.wait
+
+
+def _until(limit: float, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Go through *generator*, which psycopg resumes at least ten times a second, until *limit*."""
+    try:
+        state = next(generator)
+        while True:
+            ready = yield state
+            if time.monotonic() > limit:
+                raise TimeoutError("the server did not answer in time")
+            state = generator.send(ready)
+    except StopIteration as stop:
+        return stop.value
