@@ -124,8 +124,10 @@ class _Relation:
 
 def _check(table: str, writer: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
     check_table(table)
-    if writer is not None and (not writer or "\0" in writer or len(writer.encode()) > _MAX_BYTES):
-        raise ConfigurationError(f"writer is {writer!r}: name a role, in 1 to {_MAX_BYTES} bytes without NUL")
+    if writer is not None and not (writer and writer.isprintable() and len(writer.encode()) <= _MAX_BYTES):
+        raise ConfigurationError(
+            f"writer is {writer!r}: name a role, in 1 to {_MAX_BYTES} bytes without control characters"
+        )
     for field, id_type in id_types.items():
         if field not in ID_FIELDS:
             raise ConfigurationError(f"id type for {field!r}: the id columns are {', '.join(sorted(ID_FIELDS))}")

@@ -73,5 +73,5 @@ _existing_option = click.option(
 
 
 def schema_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call *command* with ``table``, ``writer``, ``id_types`` and ``existing``, as :mod:`pglog_audit.schema` has them."""
+    """Call *command* with ``table``, ``writer``, ``id_types`` and ``existing``: the arguments of schema's functions."""
     return table_option(_writer_option(_id_types_option(_existing_option(command))))
