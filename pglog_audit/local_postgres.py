@@ -111,15 +111,16 @@ class LocalPostgres:
         Stop the server and keep its data for ``start``; do nothing where it does not run.
 
         :param mode: wait for clients to leave, end their sessions, or crash, as in ``pg_ctl stop``.
-        :param timeout: seconds, after which the server is killed.
+        :param timeout: seconds, after which the stop becomes an immediate one.
         """
         if not self._process or not self._is_running():
             return
-        self._run("pg_ctl", "kill", _SIGNALS[mode], str(self._process.pid))
+        self._signal(self._process, mode)
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            # PostgreSQL then kills stuck sessions itself, after 5 s; our SIGKILL would leave its shared memory behind.
+            self._signal(self._process, "immediate")
             self._process.wait()
 
     def close(self) -> None:
@@ -199,6 +200,12 @@ class LocalPostgres:
         if process.returncode:
             user = f" as the user {self._account.pw_name}" if self._account else ""
             raise LocalPostgresError(f"{program} failed{user}:\n{output.decode(errors='replace')}")
+
+    def _signal(self, server: subprocess.Popen[bytes], mode: str) -> None:
+        self._run("pg_ctl", "kill", _SIGNALS[mode], str(server.pid))
+        if sys.platform != "win32":
+            # A process under SIGSTOP takes the signal only when it goes on.
+            server.send_signal(signal.SIGCONT)
 
     def _give_away(self, path: Path) -> None:
         if self._account:

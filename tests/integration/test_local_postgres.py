@@ -3,6 +3,7 @@
 import os
 import pwd
 import select
+import shutil
 import signal
 import stat
 import subprocess
@@ -45,9 +46,14 @@ def has_shared_memory(shmid: str) -> bool:
     return any(line.split()[1] == shmid for line in Path("/proc/sysvipc/shm").read_text().splitlines())
 
 
-def shared_memory_of(data: str) -> str:
-    """Return the id in line 7 of postmaster.pid: key and id."""
-    return Path(data, "postmaster.pid").read_text().splitlines()[6].split()[1]
+def shared_memory_of(data: Path) -> str:
+    """Return the id in line 7 of postmaster.pid, which holds key and id."""
+    return (data / "postmaster.pid").read_text().splitlines()[6].split()[1]
+
+
+def wait_for_end(pidfd: int) -> None:
+    assert select.select([pidfd], [], [], 60)[0] == [pidfd]
+    os.close(pidfd)
 
 
 def test_version_is_the_servers(server: LocalPostgres) -> None:
@@ -107,12 +113,34 @@ def test_start_of_a_running_server_does_nothing() -> None:
         assert server.pid == pid
 
 
-def test_server_that_does_not_stop_is_killed() -> None:
-    """A server that takes no signal is ended after the timeout."""
+def test_suspended_server_stops() -> None:
+    """A server under SIGSTOP can be stopped all the same."""
     with LocalPostgres(durable=False) as server:
         os.kill(server.pid, signal.SIGSTOP)
-        server.stop(timeout=0.1)
+        server.stop()
         assert server.pid is None
+
+
+def test_stop_does_not_wait_for_ever() -> None:
+    """A stop that waits for a client ends its session after the timeout."""
+    with LocalPostgres(durable=False) as server, psycopg.connect(server.conninfo()) as connection:
+        server.stop("smart", timeout=0.1)
+        assert server.pid is None
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+
+
+@linux_only
+def test_crashed_server_starts_again() -> None:
+    """A start waits for the new server, though the killed one's pid file still says ready."""
+    with LocalPostgres(durable=False) as server:
+        pids = ask(server, "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        processes = [os.pidfd_open(int(pid)) for pid in (str(server.pid), *pids.split())]
+        os.kill(server.pid, signal.SIGKILL)
+        for pidfd in processes:
+            wait_for_end(pidfd)
+        server.start()
+        assert ask(server, "SELECT 42") == "42"
 
 
 def test_named_directory_keeps_the_data(open_directory: Path) -> None:
@@ -175,7 +203,7 @@ def test_nothing_is_left(*, fails: bool) -> None:
     try:
         with LocalPostgres(durable=False) as server:
             pid, directory = server.pid, directory_of(server)
-            shmid = shared_memory_of(ask(server, "SHOW data_directory"))
+            shmid = shared_memory_of(directory / "data")
             assert has_shared_memory(shmid)
             1 / (not fails)
     except ZeroDivisionError:
@@ -186,28 +214,26 @@ def test_nothing_is_left(*, fails: bool) -> None:
 
 
 START_AND_WAIT = """
-import sys
-from pathlib import Path
+import sys, psycopg
 from pglog_audit.local_postgres import LocalPostgres
-with LocalPostgres(directory=Path(sys.argv[1]), durable=False) as server:
-    print(server.pid, flush=True)
+with LocalPostgres(durable=False) as server, psycopg.connect(server.conninfo()) as connection:
+    print(server.pid, connection.execute("SHOW unix_socket_directories").fetchone()[0], flush=True)
     sys.stdin.read()
 """
 
 
 @linux_only
-def test_server_ends_with_a_killed_parent(open_directory: Path) -> None:
+def test_server_ends_with_a_killed_parent() -> None:
     """SIGKILL of the Python process ends the server, which gives its shared memory back."""
-    command = [sys.executable, "-c", START_AND_WAIT, str(open_directory)]
+    command = [sys.executable, "-c", START_AND_WAIT]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
-        pidfd = os.pidfd_open(int(parent.stdout.readline()))
-        shmid = shared_memory_of(str(open_directory / "data"))
+        pid, directory = parent.stdout.readline().split()
+        pidfd = os.pidfd_open(int(pid))
+        shmid = shared_memory_of(Path(directory, "data"))
         parent.kill()
-    try:
-        assert select.select([pidfd], [], [], 60)[0] == [pidfd]
-    finally:
-        os.close(pidfd)
+    wait_for_end(pidfd)
     assert not has_shared_memory(shmid)
+    shutil.rmtree(directory)
 
 
 @linux_only
