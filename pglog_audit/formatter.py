@@ -11,14 +11,13 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 
 from . import diagnostics
 from .cleaning import Cleaner, Cleaning
 from .context import current_context
-from .errors import ConfigurationError
 from .event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
 from .masking import Masker, MaskWith
 from .references import resolve
@@ -188,8 +187,9 @@ class AuditFilter(logging.Filter):
     """
     Let audit records pass, with their snapshot taken.
 
-    For the queue side of a stock :class:`logging.handlers.QueueHandler`: the handler that writes runs in another thread,
-    where the context is gone and the caller's dict may have changed. Takes the options of :class:`AuditFormatter`.
+    For the queue side of a stock :class:`logging.handlers.QueueHandler`: the handler that writes runs in another
+    thread, where the context is gone and the caller's dict may have changed. Takes the options of
+    :class:`AuditFormatter`.
     """
 
     def __init__(self, name: str = "", **options: Any) -> None:

@@ -209,5 +209,5 @@ def check_formatter(handler: logging.Handler, formatter: logging.Formatter | Non
     """
     if not isinstance(formatter, AuditFormatter):
         raise ConfigurationError(
-            f"{type(handler).__name__} makes rows, not text: leave 'formatter' out, or give a pglog_audit.AuditFormatter"
+            f"{type(handler).__name__} makes rows, not text: leave 'formatter' out or give an AuditFormatter"
         )
