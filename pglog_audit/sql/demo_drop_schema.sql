@@ -1,0 +1,2 @@
+-- The demo's schema and all its events, gone.
+DROP SCHEMA {schema} CASCADE
