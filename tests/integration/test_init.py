@@ -1,0 +1,155 @@
+"""`pglog-audit init`: what it says, and that what it prints works when pasted."""
+
+import os
+import shlex
+import subprocess
+import sys
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pglog_audit.cli.commands import cli
+
+WRITER = "pglog_writer"
+
+
+def run(*arguments, **environ):
+    """Run a command as the shell would."""
+    return CliRunner().invoke(cli, arguments, env=environ, prog_name="pglog-audit")
+
+
+def url(conninfo):
+    """Return a conninfo of the test server as a URL, with a password."""
+    parts = conninfo_to_dict(conninfo)
+    return f"postgresql://{parts['user']}:s3cr3t@:{parts['port']}/{parts['dbname']}?host={parts['host']}"
+
+
+def pasted(output):
+    """Return the Python of *output*, and the command that follows it."""
+    code, command = output.partition("Logging configuration:\n")[2].split(
+        "Read it, as the role that this command used:\n"
+    )
+    return code.replace("The first event:\n", ""), shlex.split(command)
+
+
+@pytest.mark.parametrize("table", ["audit_log", "Audit.My Log"])
+def test_what_it_prints_logs_and_shows_an_event(empty_database, table):
+    """Pasted into Python, the configuration and the five lines make a row that the printed command shows."""
+    empty_database.execute('CREATE SCHEMA "Audit"')
+    result = run("init", "--conninfo", empty_database.owner, "--writer", WRITER, "--table", table)
+    assert result.exit_code == 0
+    code, (_, *command) = pasted(result.output)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    assert "branding.update" in run(*command).output
+
+
+def test_what_it_prints_works_from_the_environment(empty_database):
+    """A conninfo from the environment stays there: the application has its own."""
+    result = run("init", "--writer", WRITER, DATABASE_URL=url(empty_database.owner))
+    code, (_, *command) = pasted(result.output)
+    assert "conninfo" not in code
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=os.environ | {"DATABASE_URL": url(empty_database.writer)}
+    )
+    assert "branding.update" in run(*command, DATABASE_URL=url(empty_database.owner)).output
+
+
+def test_it_names_the_variable_that_it_read(empty_database):
+    """The handler reads the same variable, where it must name the writer."""
+    libpq = {f"PG{name.upper()}": str(value) for name, value in conninfo_to_dict(empty_database.owner).items()}
+    libpq["PGDATABASE"] = libpq.pop("PGDBNAME")
+    for environ, name in (
+        ({"PGLOG_AUDIT_CONNINFO": empty_database.owner, "DATABASE_URL": "postgresql://"}, "PGLOG_AUDIT_CONNINFO"),
+        ({"DATABASE_URL": url(empty_database.owner)}, "DATABASE_URL"),
+        ({"DATABASE_URL": "mysql://other", **libpq}, "PGHOST"),
+    ):
+        output = run("init", "--writer", WRITER, **environ).output
+        assert f"as this command did: {name}. There it must name role {WRITER}." in output
+
+
+@pytest.mark.parametrize("arguments", [[], ["--writer", WRITER]])
+def test_it_never_prints_a_password(empty_database, arguments):
+    """Neither from the command line nor from the environment."""
+    assert "s3cr3t" not in run("init", *arguments, DATABASE_URL=url(empty_database.owner)).output
+    result = run("init", *arguments, "--conninfo", url(empty_database.owner))
+    assert result.exit_code == 0
+    assert "s3cr3t" not in result.output
+    assert "no password: libpq takes it from ~/.pgpass or PGPASSWORD" in result.output
+
+
+def test_it_says_what_it_did(empty_database):
+    """The first run made the table; the second says that it was there."""
+    assert run("init", "--conninfo", empty_database.owner).output.startswith("Made public.audit_log")
+    assert run("init", "--conninfo", empty_database.owner).output.startswith("public.audit_log is there already.")
+
+
+def test_it_warns_that_an_owner_can_alter_the_trail(empty_database):
+    """Without a writer's role the guards bind nobody who connects as the owner."""
+    output = run("init", "--conninfo", empty_database.owner).output
+    assert "an application that connects as the table's owner can alter and drop the audit log" in output
+
+
+def test_it_names_the_fields_that_an_existing_table_lacks(empty_database):
+    """Who uses a table of their own learns what will not be stored there."""
+    empty_database.execute("CREATE TABLE audit_log (action text, user_id uuid, metadata jsonb)")
+    output = run("init", "--conninfo", empty_database.owner, "--existing", "--writer", WRITER).output
+    assert "public.audit_log is used as it is." in output
+    assert "no column for id, occurred_at" in output
+
+
+def test_id_types_reach_the_table(empty_database):
+    """Each --id-type sets its column's type."""
+    run("init", "--conninfo", empty_database.owner, "--id-type", "user_id=bigint", "--id-type", "target_id=text")
+    rows = empty_database.rows(
+        "SELECT column_name, data_type FROM information_schema.columns"
+        " WHERE table_name = 'audit_log' AND column_name IN ('user_id', 'target_id', 'event_id')"
+    )
+    types = {row["column_name"]: row["data_type"] for row in rows}
+    assert types == {"user_id": "bigint", "target_id": "text", "event_id": "uuid"}
+
+
+def test_a_missing_database_exits_3(server):
+    """What the server says when it turns a connection away is one line."""
+    result = run("init", "--conninfo", server.conninfo("no_such_database"))
+    assert result.exit_code == 3
+    assert 'database "no_such_database" does not exist' in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--writer", "no_such_role"], ["--table", "no_such_schema.audit_log"], ["--existing"]]
+)
+def test_what_does_not_fit_exits_4(empty_database, arguments):
+    """A missing role, schema or table is no wrong usage: the database must be changed first."""
+    result = run("init", "--conninfo", empty_database.owner, *arguments)
+    assert result.exit_code == 4
+    assert result.stderr.startswith("Error: there is no")
+
+
+def test_a_missing_privilege_exits_4(database):
+    """A role that may not create tables is told so in one line."""
+    database.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    result = run("init", "--conninfo", database.writer, "--table", "other")
+    assert result.exit_code == 4
+    assert result.stderr == "Error: the database refused: permission denied for schema public\n"
+
+
+def test_values_of_rows_are_not_shown(empty_database):
+    """The DETAIL of a server's error holds what people stored; it stays out."""
+    empty_database.execute(
+        "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'not now' USING DETAIL = 'Key (email)=(ada@example.org)'; END$$"
+    )
+    empty_database.execute("CREATE EVENT TRIGGER refuse ON ddl_command_start EXECUTE FUNCTION refuse()")
+    result = run("init", "--conninfo", empty_database.owner)
+    assert (result.exit_code, result.stderr) == (4, "Error: the database refused: not now\n")
+
+
+def test_the_script_needs_no_database(database):
+    """`sql` prints what init runs, and running it needs nothing else."""
+    script = run("sql", "--table", "second", "--writer", WRITER).output
+    with psycopg.connect(make_conninfo(database.owner), autocommit=True) as connection:
+        connection.execute(script)
+    assert database.rows("SELECT to_regclass('second')::text AS found") == [{"found": "second"}]

@@ -1,0 +1,121 @@
+"""The command line without a database: usage, exit statuses, and what is missing."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from click.testing import CliRunner
+
+from pglog_audit import schema
+from pglog_audit.cli.commands import cli
+
+
+def run(*arguments, **environ):
+    """Run a command as the shell would."""
+    return CliRunner().invoke(cli, arguments, env=environ, prog_name="pglog-audit")
+
+
+def main(before="pass", **environ):
+    """Run the console script in a Python of its own, after *before*."""
+    code = f"import sys; sys.argv[1:] = ['sql']; {before}; from pglog_audit.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code], env=os.environ | environ, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_lists_all_commands(flag):
+    """Every command is found from the help of the group."""
+    result = run(flag)
+    assert result.exit_code == 0
+    assert {"init", "sql", "timeline", "demo"} <= set(result.output.split())
+
+
+@pytest.mark.parametrize("command", ["init", "sql", "timeline", "demo"])
+def test_every_command_explains_itself(command):
+    """Each command loads, and its help begins with its usage."""
+    result = run(command, "-h")
+    assert result.exit_code == 0
+    assert result.output.startswith(f"Usage: pglog-audit {command}")
+
+
+def test_an_unknown_command_is_wrong_usage():
+    """A mistyped command exits 2."""
+    assert run("innit").exit_code == 2
+
+
+def test_version_is_the_packages():
+    """The version is that of the installed package."""
+    assert run("--version").output.strip().endswith(version("pglog-audit"))
+
+
+def test_sql_prints_the_script():
+    """`sql` prints the very script, and nothing around it."""
+    result = run("sql", "--table", "audit.log", "--writer", "app", "--id-type", "user_id=bigint")
+    assert result.output == schema.script(table="audit.log", writer="app", id_types={"user_id": "bigint"})
+
+
+@pytest.mark.parametrize("command", ["init", "timeline"])
+def test_no_database_named_says_what_to_set(command):
+    """Without a conninfo the error names the option and the variables."""
+    result = run(command)
+    assert result.exit_code == 2
+    for name in ("--conninfo", "PGLOG_AUDIT_CONNINFO", "DATABASE_URL", "PGHOST", "PGSERVICE", "PGDATABASE"):
+        assert name in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--table", "a.b.c"], ["--id-type", "user_id"], ["--id-type", "user=bigint"], ["--writer", ""]]
+)
+def test_a_wrong_option_is_wrong_usage(arguments):
+    """What can never work exits 2 with one line."""
+    result = run("sql", *arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "conninfo", ["postgresql://app:s3cr3t@127.0.0.1:1/app", "host=127.0.0.1 port=1 password=s3cr3t"]
+)
+def test_no_connection_is_one_line_without_password(conninfo):
+    """A database that does not answer exits 3."""
+    result = run("init", "--conninfo", conninfo)
+    assert result.exit_code == 3
+    assert "Connection refused" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "s3cr3t" not in result.output
+
+
+def test_a_password_that_libpq_would_echo_is_refused():
+    """An @ that was not escaped makes the password part of the host, which errors show; it is refused unseen."""
+    result = run("init", PGLOG_AUDIT_CONNINFO="postgresql://app:top@s3cr3t@127.0.0.1:1/app")
+    assert result.exit_code == 2
+    assert "write an @ in user or password as %40" in result.stderr
+    assert "s3cr3t" not in result.output
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_a_missing_package_is_named_by_its_extra(package):
+    """Without the extra `cli` there is one line that installs it."""
+    result = main(f"sys.modules['{package}'] = None; sys.argv[1:] = ['timeline', '-h']")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "pglog-audit needs more packages: pip install 'pglog-audit[cli]'\n"
+
+
+def test_a_missing_libpq_is_named_by_its_extra():
+    """Where psycopg finds no libpq there is one line that brings one."""
+    result = main(PSYCOPG_IMPL="c")
+    assert result.returncode == 2
+    assert result.stderr == "pglog-audit needs more packages: pip install 'pglog-audit[binary]'\n"
+
+
+def test_any_other_import_error_is_shown_whole():
+    """A broken installation is not taken for a missing extra."""
+    result = main("sys.modules['psycopg'] = None")
+    assert "ModuleNotFoundError" in result.stderr
+
+
+def test_init_needs_nothing_of_the_demo():
+    """Commands are loaded one by one: `sql` works where the packages of the others are missing."""
+    assert main("sys.modules.update(rich=None, starlette=None)").returncode == 0
