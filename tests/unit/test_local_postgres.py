@@ -13,7 +13,7 @@ from pglog_audit.local_postgres import LocalPostgres, find_binaries
 
 def make_programs(directory: Path, *names: str) -> Path:
     directory.mkdir(parents=True)
-    for name in names or ("initdb", "postgres"):
+    for name in names or ("initdb", "pg_ctl", "postgres"):
         (directory / name).write_text("#!/bin/sh\n")
         (directory / name).chmod(0o755)
     return directory
@@ -47,6 +47,13 @@ def test_variable_without_server_is_refused(tmp_path: Path, wheel: Path) -> None
     named = make_programs(tmp_path / "client", "psql", "initdb")
     with pytest.raises(ConfigurationError, match=f"PGLOG_AUDIT_PGBIN.*{named}"):
         find_binaries({"PGLOG_AUDIT_PGBIN": str(named)})
+
+
+def test_variable_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative directory is taken from where we are, not from where the server runs."""
+    named = make_programs(tmp_path / "named")
+    monkeypatch.chdir(tmp_path)
+    assert find_binaries({"PGLOG_AUDIT_PGBIN": "named"}) == named
 
 
 def test_wheel_comes_before_path(tmp_path: Path, wheel: Path) -> None:
@@ -137,18 +144,20 @@ def test_tcp_conninfo_takes_a_password() -> None:
     assert (parts["host"], parts["user"], parts["password"]) == ("127.0.0.1", "writer", "s e")
 
 
+def test_tcp_conninfo_knows_the_superusers_password() -> None:
+    """Over TCP the superuser's conninfo is complete before the start."""
+    server = LocalPostgres(tcp=True)
+    assert conninfo_to_dict(server.conninfo())["password"] == server.password
+
+
+def test_tcp_servers_have_different_passwords() -> None:
+    """No two servers share a password."""
+    assert LocalPostgres(tcp=True).password != LocalPostgres(tcp=True).password
+
+
 def test_stopping_what_never_ran_does_nothing() -> None:
     """A server that was never started may be stopped and closed."""
     server = LocalPostgres()
     server.stop()
     server.close()
     assert server.pid is None
-
-
-def test_tail_gives_the_end_of_the_log(tmp_path: Path) -> None:
-    """Of a long log the last lines are shown, undecodable bytes replaced."""
-    log = tmp_path / "server.log"
-    log.write_bytes(b"first\n" + 20 * b"line\n" + b"FATAL \xff\n")
-    shown = local_postgres._tail(log)
-    assert "first" not in shown
-    assert shown.endswith("FATAL \ufffd")
