@@ -1,6 +1,5 @@
 """The command line without a database: usage, exit statuses, and what is missing."""
 
-import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -17,10 +16,10 @@ def run(*arguments, **environ):
     return CliRunner().invoke(cli, arguments, env=environ, prog_name="pglog-audit")
 
 
-def main(before="pass", **environ):
+def main(before):
     """Run the console script in a Python of its own, after *before*."""
     code = f"import sys; sys.argv[1:] = ['sql']; {before}; from pglog_audit.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code], env=os.environ | environ, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -105,7 +104,7 @@ def test_a_missing_package_is_named_by_its_extra(package):
 
 def test_a_missing_libpq_is_named_by_its_extra():
     """Where psycopg finds no libpq there is one line that brings one."""
-    result = main(PSYCOPG_IMPL="c")
+    result = main("sys.modules.update({'psycopg_binary': None, 'psycopg_c': None, 'psycopg.pq.pq_ctypes': None})")
     assert result.returncode == 2
     assert result.stderr == "pglog-audit needs more packages: pip install 'pglog-audit[binary]'\n"
 
