@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row, scalar_row
 
 from .errors import ConfigurationError, SchemaError
@@ -79,9 +79,8 @@ def init(
         if writer is not None:
             _require_writer(connection, writer, relation)
             connection.execute(_grant(writer))
-    return InitResult(
-        relation.name, created, writer, tuple(name for name in EVENT_FIELDS if name not in relation.columns)
-    )
+    missing = tuple(name for name in EVENT_FIELDS if name not in relation.columns)
+    return InitResult(relation.name, created, writer, missing)
 
 
 def script(
@@ -175,8 +174,9 @@ def _prefix(table: str) -> str:
 
 
 def _describe(connection: Connection[Any], table: str) -> _Relation | None:
-    with connection.cursor(row_factory=class_row(_Relation)) as cursor:
-        return cursor.execute(template("describe_table"), {"table": identifier(table).as_string()}).fetchone()
+    # Not connection.cursor(): the caller's connection may have other placeholders than ours.
+    cursor = Cursor(connection, row_factory=class_row(_Relation))
+    return cursor.execute(template("describe_table"), {"table": identifier(table).as_string()}).fetchone()
 
 
 def _require(relation: _Relation | None, table: str, id_types: Mapping[str, str], *, existing: bool) -> _Relation:
@@ -212,19 +212,15 @@ def _require_version(relation: _Relation) -> None:
 
 def _require_schema(connection: Connection[Any], table: str) -> None:
     *schema, _ = table.split(".")
-    found = connection.cursor(row_factory=scalar_row).execute(
-        template("find_schema"), {"schema": schema[0] if schema else None}
-    )
-    if not found.fetchone():
+    cursor = Cursor(connection, row_factory=scalar_row)
+    if not cursor.execute(template("find_schema"), {"schema": schema[0] if schema else None}).fetchone():
         name = sql.Identifier(*schema or ["public"]).as_string()
         raise SchemaError(f"there is no schema for {table}: run CREATE SCHEMA {name}, then init again")
 
 
 def _require_writer(connection: Connection[Any], writer: str, relation: _Relation) -> None:
-    found = connection.cursor(row_factory=scalar_row).execute(
-        template("describe_writer"), {"writer": writer, "owner": relation.owner}
-    )
-    bound = found.fetchone()
+    cursor = Cursor(connection, row_factory=scalar_row)
+    bound = cursor.execute(template("describe_writer"), {"writer": writer, "owner": relation.owner}).fetchone()
     if bound is None:
         name = sql.Identifier(writer).as_string()
         raise SchemaError(f"there is no role {writer}: run CREATE ROLE {name} LOGIN PASSWORD '…', then init again")
