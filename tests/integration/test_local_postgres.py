@@ -32,6 +32,13 @@ def open_directory() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="module")
+def tcp_server() -> Iterator[LocalPostgres]:
+    """Start a server that asks for passwords."""
+    with LocalPostgres(durable=False, tcp=True) as server:
+        yield server
+
+
 def ask(server: LocalPostgres, query: str) -> str:
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
         cursor = connection.execute(query)
@@ -95,22 +102,20 @@ def test_data_survive_a_stop(mode: str) -> None:
         assert (server.conninfo(), ask(server, "SELECT value FROM kept")) == (conninfo, "42")
 
 
-def test_tcp_port_survives_a_stop() -> None:
+def test_tcp_port_survives_a_stop(tcp_server: LocalPostgres) -> None:
     """A server on TCP comes back on its port, with its password."""
-    with LocalPostgres(durable=False, tcp=True) as server:
-        conninfo = server.conninfo()
-        server.stop()
-        server.start()
-        with psycopg.connect(conninfo) as connection:
-            assert connection.info.port == int(conninfo_to_dict(server.conninfo())["port"])
+    conninfo = tcp_server.conninfo()
+    tcp_server.stop()
+    tcp_server.start()
+    with psycopg.connect(conninfo) as connection:
+        assert connection.info.port == int(conninfo_to_dict(tcp_server.conninfo())["port"])
 
 
-def test_start_of_a_running_server_does_nothing() -> None:
+def test_start_of_a_running_server_does_nothing(server: LocalPostgres) -> None:
     """A second start leaves the running server alone."""
-    with LocalPostgres(durable=False) as server:
-        pid = server.pid
-        server.start()
-        assert server.pid == pid
+    pid = server.pid
+    server.start()
+    assert server.pid == pid
 
 
 def test_suspended_server_stops() -> None:
@@ -180,20 +185,24 @@ def test_failed_initdb_shows_its_words(open_directory: Path) -> None:
         pass
 
 
-def test_wrong_password_is_refused() -> None:
+@pytest.mark.parametrize("password", ["wrong", ""])
+def test_wrong_password_is_refused(tcp_server: LocalPostgres, password: str) -> None:
     """Over TCP nobody gets in with a wrong password or without one."""
-    with LocalPostgres(durable=False, tcp=True) as server:
-        for password in ("wrong", ""):
-            with pytest.raises(psycopg.OperationalError, match="password"):
-                psycopg.connect(server.conninfo(password=password))
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(tcp_server.conninfo(password=password))
 
 
-def test_other_roles_have_their_own_password() -> None:
+def test_other_roles_have_their_own_password(tcp_server: LocalPostgres) -> None:
     """Over TCP another role gets in with the password that it was given."""
-    with LocalPostgres(durable=False, tcp=True) as server:
-        ask(server, "CREATE ROLE writer LOGIN PASSWORD 'of its own'")
-        with psycopg.connect(server.conninfo(user="writer", password="of its own")) as connection:
-            assert connection.info.user == "writer"
+    ask(tcp_server, "CREATE ROLE writer LOGIN PASSWORD 'of its own'")
+    with psycopg.connect(tcp_server.conninfo(user="writer", password="of its own")) as connection:
+        assert connection.info.user == "writer"
+
+
+def test_tcp_is_local(tcp_server: LocalPostgres) -> None:
+    """Over TCP only this machine gets in, and there is no socket that asks for no password."""
+    addresses = ask(tcp_server, "SHOW listen_addresses"), ask(tcp_server, "SHOW unix_socket_directories")
+    assert addresses == ("127.0.0.1", "")
 
 
 @linux_only
