@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -12,7 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from pglog_audit import context, diagnostics
+from pglog_audit import context, diagnostics, schema
 from pglog_audit.local_postgres import LocalPostgres
 
 WRITER = "pglog_writer"
@@ -49,8 +50,6 @@ def server() -> Iterator[LocalPostgres]:
 @pytest.fixture(scope="session")
 def template(server: LocalPostgres) -> str:
     """Make the audit table once, in a database to copy."""
-    from pglog_audit import schema
-
     _execute(server, sql.SQL("CREATE DATABASE template_audit"))
     with psycopg.connect(server.conninfo("template_audit")) as connection:
         schema.init(connection, writer=WRITER)
@@ -74,6 +73,7 @@ def _database(server: LocalPostgres, template: str) -> Iterator[Database]:
     identifiers = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     _execute(server, sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**identifiers))
     yield Database(name, owner=server.conninfo(name), writer=server.conninfo(name, WRITER))
+    _end_writers()
     _execute(server, sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**identifiers))
 
 
@@ -115,7 +115,18 @@ def _clean_logging() -> Iterator[None]:
     logging.disable(logging.NOTSET)
     for logger in _loggers():
         _restore(logger, before.get(logger, {"level": logging.NOTSET, "propagate": True, "handlers": []}))
+    _end_writers()
     diagnostics.reset()
+
+
+def _end_writers() -> None:
+    """End the test's background threads, and wait only shortly for a database that is away."""
+    # A test that never wrote must not need the modules that write.
+    processes = sys.modules.get("pglog_audit.processes")
+    for writer in processes.writers() if processes else ():
+        writer.flush(0.5)
+        writer.give_up()
+        writer.stop()
 
 
 def _loggers() -> list[logging.Logger]:
