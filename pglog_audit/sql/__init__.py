@@ -13,7 +13,7 @@ _MAX_BYTES = 63
 @cache
 def template(name: str) -> sql.SQL:
     """Return the text of ``<name>.sql``; its ``{placeholders}`` are for :meth:`psycopg.sql.SQL.format`."""
-    return sql.SQL((files(__name__) / f"{name}.sql").read_text("utf-8"))  # type: ignore[arg-type]
+    return sql.SQL((files(__name__) / f"{name}.sql").read_text("utf-8"))
 
 
 def identifier(table: str) -> sql.Identifier:
