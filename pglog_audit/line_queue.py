@@ -43,38 +43,52 @@ class LineQueue:
         """Return an empty queue with the same bounds, for a forked child."""
         return LineQueue(SimpleQueue(), self._capacity, self._max_bytes)
 
-    def put(self, snapshot: str) -> bool:
-        """Number *snapshot* and queue it; without room, return False."""
+    def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> bool:
+        """
+        Number *snapshot* and queue it, and tell whether there was room.
+
+        Wait for room at most *timeout* seconds while it *is_worth_waiting*, never inside an event loop. Callers are
+        slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even if it is
+        longer than any one call may wait.
+        """
         length = lines.size(snapshot)
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+
+        def may_wait() -> bool:
+            return time.monotonic() < deadline and is_worth_waiting() and not _in_event_loop()
+
+        while self.is_crowded() and may_wait():
+            time.sleep(POLL_INTERVAL)
+        # Others may take the room that we waited for.
+        while not self._put_now(snapshot, length):
+            if length > self._max_bytes or not may_wait():
+                # A line without room has its number too, so that its absence shows in the table.
+                self._number()
+                return False
+            time.sleep(POLL_INTERVAL)
+        return True
+
+    def _put_now(self, snapshot: str, length: int) -> bool:
         with self._lock:
-            # A line without room has its number too, so that its absence shows in the table.
-            self._seq += 1
             if self.queue.qsize() >= self._capacity or self._bytes + length > self._max_bytes:
                 return False
             try:
-                self.queue.put_nowait(lines.numbered(snapshot, self._seq))
+                self.queue.put_nowait(lines.numbered(snapshot, self._number()))
             except Full:
                 return False
             self.submitted += 1
             self._bytes += length
         return True
 
+    def _number(self) -> int:
+        with self._lock:
+            # In a variable of its own: a signal handler that logs right after takes the next one.
+            self._seq = seq = self._seq + 1
+        return seq
+
     def is_crowded(self) -> bool:
         """Tell whether the last eighth of the room is in use."""
         return self.queue.qsize() * 8 >= self._capacity * 7 or self._bytes * 8 >= self._max_bytes * 7
-
-    def wait_for_room(self, timeout: float | None, is_worth_it: Callable[[], bool]) -> None:
-        """
-        Wait while the queue is crowded and *is_worth_it*, at most *timeout* seconds, never inside an event loop.
-
-        Callers are slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even
-        if it is longer than any one call may wait.
-        """
-        if _in_event_loop():
-            return
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        while self.is_crowded() and is_worth_it() and time.monotonic() < deadline:
-            time.sleep(POLL_INTERVAL)
 
     def get(self, deadline: float | None) -> Any:
         """
@@ -99,9 +113,8 @@ class LineQueue:
             if lines.is_numbered(item):
                 self._bytes -= lines.size_unnumbered(item)
                 return str(item)
-            self._seq += 1
             self.submitted += 1
-            return lines.numbered(item, self._seq)
+            return lines.numbered(item, self._number())
 
     def nudge(self) -> None:
         """Let the writer look up from waiting for lines."""

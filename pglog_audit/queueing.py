@@ -87,17 +87,18 @@ class AuditQueueListener(QueueListener):
         """Number *snapshot* and queue it; without room it is counted as lost."""
         if self._pid != os.getpid():
             self.begin_in_child()
-        if self._lines.is_crowded() and self._thread is not threading.current_thread():
+        if self._lines.is_crowded():
+            # Whoever waits for room waits for the writer.
             self.start_writer()
-            self._lines.wait_for_room(self.options.block_timeout, self._is_answered)
-        if not self._lines.put(snapshot):
+        if not self._lines.put(snapshot, self.options.block_timeout, self._is_writing):
             self._lose("queue full", snapshot)
         # After the put: a writer that ends has looked into the queue after it said so.
         if not self._running:
             self.start_writer()
 
-    def _is_answered(self) -> bool:
-        return self.problem is None
+    def _is_writing(self) -> bool:
+        """Tell whether the database answers, and another thread writes."""
+        return self._running and self.problem is None and self._thread is not threading.current_thread()
 
     def _lose(self, reason: str, line: str, why: str | None = None) -> None:
         self._counts[_LOST + reason] += 1
