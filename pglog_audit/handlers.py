@@ -46,12 +46,13 @@ class AuditHandler(logging.Handler):
         enabled: bool = True,
         **options: Unpack[HandlerOptions],
     ) -> None:
-        super().__init__(level)
         off = not enabled or os.environ.get("PGLOG_AUDIT_DISABLED", "").lower() in {"1", "true", "yes", "on"}
         # Without effect on anybody until the first record: no thread, no connection.
         self._postgres_handler = PostgresHandler("" if off and "pool" not in options else conninfo, **options)
         self._queue_handler = AuditQueueHandler(SimpleQueue())
         self._is_noop = off or not self._postgres_handler.options.configured
+        # At last: logging would close a handler that was refused half-made.
+        super().__init__(level)
         self.setFormatter(self._postgres_handler.formatter)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name

@@ -54,14 +54,16 @@ class PostgresHandler(logging.Handler):
         level: int | str = logging.NOTSET,
         **options: Unpack[HandlerOptions],
     ) -> None:
-        super().__init__(level)
+        # Before logging knows of this handler: it would close one that was refused half-made.
         self.options, formatting = read_options(conninfo, options)
+        formatter = AuditFormatter(**formatting)
+        super().__init__(level)
         self.store = Store(self.options)
         self.lost: Counter[str] = Counter()
         self._unforeseen = 0
         self._start()
         self.formatter: AuditFormatter
-        self.setFormatter(AuditFormatter(**formatting))
+        self.setFormatter(formatter)
 
     def _start(self) -> None:
         """Begin a writer's sequence, as every process must; a lock that came through a fork may never open."""
