@@ -1,0 +1,264 @@
+"""README.md does what it says."""
+
+import asyncio
+import gc
+import logging
+import logging.config
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import UUID, uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from pglog_audit import AuditHandler, audit, audit_context
+
+from .reader import README, is_installation, read_sections
+
+ALICE = SimpleNamespace(id=UUID("01a20bd2-22ae-7078-afe5-20f2ef7f302a"), name="alice")
+PREFACE = """\
+import logging, os, signal, sys
+from pglog_audit import AuditHandler, audit
+logger = logging.getLogger("audit")
+logger.setLevel("INFO")
+logger.addHandler(AuditHandler(flush_interval=600))
+"""
+
+
+@pytest.fixture
+def logger():
+    """Return a logger with a handler that finds its database in the environment."""
+    logger = logging.getLogger("audit")
+    logger.setLevel("INFO")
+    logger.addHandler(AuditHandler())
+    return logger
+
+
+def configure(handlers, filters=None):
+    """Use *handlers*, of which one is called audit, as README.md's configuration does."""
+    loggers = {"audit": {"handlers": ["audit"], "level": "INFO", "propagate": False}}
+    common = {"version": 1, "disable_existing_loggers": False}
+    logging.config.dictConfig({**common, "filters": filters or {}, "handlers": handlers, "loggers": loggers})
+    return logging.getLogger("audit")
+
+
+def test_every_section_with_blocks_is_followed() -> None:
+    """No block stands in README.md that no test here runs."""
+    followed = set(re.findall(r'follow\(\s*"(.+?)"', Path(__file__).read_text("utf-8")))
+    runnable = {
+        title
+        for title, blocks in read_sections().items()
+        if not all(block.language == "console" and is_installation(block.text) for block in blocks)
+    }
+    assert runnable == followed
+
+
+def test_a_log_call_is_a_row(reader, logger) -> None:
+    """The first line of code that README.md shows makes a row."""
+    reader.follow("pglog_audit", logger=logger, audit=audit, user=ALICE)
+    [row] = reader.rows()
+    assert (row["action"], row["user_id"], row["metadata"]) == ("branding.update", ALICE.id, {"field": "logo"})
+
+
+def test_the_first_row(bare_reader) -> None:
+    """In an empty database, the commands and the program lead to a row on the screen."""
+    bare_reader.follow("The first row", file="app.py")
+
+
+def test_init_prints_the_same_configuration(bare_reader) -> None:
+    """The configuration that README.md shows first is the one that init prints."""
+    [program] = [block.text for block in read_sections()["The first row"] if block.language == "python"]
+    configuration = re.search(r"^LOGGING = .*?^}\n", program, re.DOTALL | re.MULTILINE)
+    assert configuration
+    assert configuration[0] in bare_reader.shell("pglog-audit init")
+
+
+def test_what_is_installed_exists() -> None:
+    """Each pip install names this project, or the checkout, and extras that it has."""
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    installed = re.findall(r"pip install (?:-e )?'([\w.-]+)\[([\w,]+)\]'", README.read_text("utf-8"))
+    assert len(installed) == README.read_text("utf-8").count("pip install")
+    for name, extras in installed:
+        assert name in (".", project["name"])
+        assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+
+
+def test_what_a_log_call_can_say(reader, logger) -> None:
+    """A change and an exception look as README.md says."""
+    reader.follow("What a log call can say", logger=logger, audit=audit, event_id=uuid4(), guest_id=uuid4())
+    renamed, failed = reader.rows()
+    assert (renamed["outcome"], renamed["message"], renamed["changes"], renamed["writer_seq"]) == (
+        "success",
+        "Guest renamed",
+        {"name": ["Ada", "Ada L."]},
+        1,
+    )
+    assert (failed["outcome"], failed["metadata"], failed["writer_seq"]) == (
+        "failure",
+        {"channel": "sms", "exception": "ConnectionError"},
+        2,
+    )
+
+
+def test_who_is_acting(reader, logger) -> None:
+    """The block's fields, and those that a FastAPI dependency binds, stand on the rows; the ids are the responses'."""
+    names = reader.follow(
+        "Who is acting", logger=logger, audit=audit, user=ALICE, find_user={"alice's session": ALICE}.__getitem__
+    )
+    path = f"/events/{uuid4()}/publish"
+    made, taken = asyncio.run(post(names["app"], path, {}, {"X-Request-ID": "taken/1"}))
+    assert taken == "taken/1"
+    rows = reader.rows()
+    assert [row["request_id"] for row in rows] == [None, made, "taken/1"]
+    assert {(row["user_id"], row["user_label"]) for row in rows} == {(ALICE.id, "alice")}
+    assert (str(rows[-1]["source_ip"]), rows[-1]["user_agent"]) == ("127.0.0.1", f"python-httpx/{httpx.__version__}")
+
+
+async def post(app, path, *headers):
+    """Send a request with each of *headers*, and return the request ids of the responses."""
+    cookies = {"session": "alice's session"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://site", cookies=cookies) as client:
+        return [(await client.post(path, headers=each)).headers["X-Request-ID"] for each in headers]
+
+
+def test_configuration_by_one_entry(reader) -> None:
+    """The single entry makes rows, on every Python."""
+    logging.config.dictConfig(reader.follow("Configuration")["LOGGING"])
+    logging.getLogger("audit").info("Paid", extra=audit("invoice.pay", metadata={"iban": "DE02"}))
+    assert [row["metadata"] for row in reader.rows()] == [{"iban": "***"}]
+
+
+def test_configuration_by_the_standard_pair(reader) -> None:
+    """From Python 3.12 on dictConfig wires the pair; before, it refuses it."""
+    pair = reader.follow("Configuration")["PAIR"]
+    if sys.version_info < (3, 12):
+        with pytest.raises(ValueError, match="Unable to configure handler 'audit'"):
+            configure(pair)
+        return
+    configure(pair).info("Paid", extra=audit("invoice.pay"))
+    assert [row["action"] for row in reader.rows()] == ["invoice.pay"]
+
+
+def test_configuration_behind_a_stock_queue_handler(reader) -> None:
+    """The filter keeps the context of the thread that logs; dictConfig makes the pair from Python 3.12 on."""
+    names = reader.follow("Configuration")
+    if sys.version_info < (3, 12):
+        with pytest.raises(ValueError, match="Unable to configure handler 'audit'"):
+            configure(names["STOCK"], names["FILTERS"])
+        return
+    logger = configure(names["STOCK"], names["FILTERS"])
+    listener = logging.getHandlerByName("audit").listener
+    listener.start()
+    with audit_context(user_label="alice"):
+        logger.info("Paid", extra=audit("invoice.pay"))
+    listener.stop()
+    listener.handlers[0].close()  # as logging does at exit
+    [row] = reader.rows()
+    assert (row["action"], row["user_label"], row["service"]) == ("invoice.pay", "alice", "booking")
+
+
+def test_the_table_and_its_roles(bare_reader) -> None:
+    """The writer may insert and nothing else; nobody may change or remove a row; the script makes the same table."""
+    bare_reader.database.execute("CREATE ROLE auditor LOGIN")
+    bare_reader.follow("The table and its roles")
+    insert = "INSERT INTO audit_log (action) VALUES ('a.b')"
+    changes = ["UPDATE audit_log SET action = ''", "DELETE FROM audit_log", "TRUNCATE audit_log"]
+    forged = "INSERT INTO audit_log (action, recorded_at) VALUES ('a.b', now())"
+    assert run_as(bare_reader.writer, insert)
+    assert not any(run_as(bare_reader.writer, statement) for statement in (*changes, "TABLE audit_log", forged))
+    assert not any(run_as(bare_reader.owner, statement) for statement in changes)
+    assert run_as(bare_reader.owner.replace("postgres@", "auditor@"), "TABLE audit_log")
+    bare_reader.shell("psql -qc 'DROP TABLE audit_log' $PGLOG_AUDIT_CONNINFO")
+    bare_reader.shell("psql -v ON_ERROR_STOP=1 -f audit_log.sql $PGLOG_AUDIT_CONNINFO")
+    assert run_as(bare_reader.writer, insert)
+
+
+def run_as(conninfo, statement):
+    """Run *statement*, and tell whether its role may."""
+    with psycopg.connect(conninfo) as connection:
+        try:
+            connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+    return True
+
+
+def test_a_column_of_your_own(reader, logger) -> None:
+    """After ALTER TABLE and a second init, a key of the column's name fills it; before, the metadata."""
+    logger.info("Paid", extra=audit("invoice.pay", amount=12))
+    assert [row["metadata"] for row in reader.rows()] == [{"amount": 12}]
+    reader.database.execute("ALTER TABLE audit_log ADD COLUMN amount integer")
+    reader.shell("pglog-audit init --writer app")
+    other = logging.getLogger("audit.other")
+    other.propagate = False
+    other.addHandler(AuditHandler(batch_size=7))
+    other.info("Paid", extra=audit("invoice.pay", amount=12))
+    rows = reader.rows()
+    assert sorted((row["amount"], row["metadata"] == {}) for row in rows if row["amount"]) == [(12, True)]
+
+
+def test_another_programs_table(bare_reader) -> None:
+    """The handler writes what a narrow table has columns for."""
+    bare_reader.database.execute("CREATE ROLE app LOGIN")
+    handler = bare_reader.follow("Another program's table", AuditHandler=AuditHandler)["handler"]
+    logger = logging.getLogger("audit")
+    logger.setLevel("INFO")
+    logger.addHandler(handler)
+    logger.info("Paid", extra=audit("invoice.pay", user_id=7, user_label="alice", amount=12))
+    assert handler.flush(30) == 0
+    [row] = bare_reader.database.rows("SELECT id, user_id, action, metadata FROM activity")
+    assert row == {"id": 1, "user_id": 7, "action": "invoice.pay", "metadata": {"amount": 12}}
+
+
+def test_reading_back(reader, logger) -> None:
+    """The pages and the command show what README.md shows."""
+    event_id = UUID("01a20bd2-2f6c-73cc-be33-53b8ac4079dd")
+    for number in (1, 2, 3):
+        logger.info("Guest %d", number, extra=audit("guest.check_in", user_id=ALICE.id, event_id=event_id))
+    reader.rows()
+    reader.follow("Reading back", event_id=event_id)
+
+
+def test_waiting_and_counting(reader, logger) -> None:
+    """flush() waits for the row, and stats() counts it."""
+    gc.collect()  # the writers of former tests have counted, too
+    reader.follow("Waiting and counting", logger=logger, audit=audit)
+
+
+def test_masking(reader) -> None:
+    """What README.md shows as masked is masked in the row, and the rest is not."""
+    logger = logging.getLogger("audit")
+    logger.setLevel("INFO")
+    reader.follow("Masking", logger=logger, audit=audit, AuditHandler=AuditHandler)
+
+
+def test_bad_input(reader, logger) -> None:
+    """The row tells what was changed, as README.md shows."""
+    logger.propagate = False  # pytest's own handlers raise at wrong arguments
+    reader.follow("Bad input", logger=logger, audit=audit)
+
+
+def test_a_rolled_back_transaction_leaves_its_row(reader, logger) -> None:
+    """The handler's connection is not the application's."""
+    with psycopg.connect(reader.writer) as connection:
+        connection.execute("INSERT INTO audit_log (action) VALUES ('order.place')")
+        logger.info("Placed", extra=audit("order.place.logged"))
+        connection.rollback()
+    assert [row["action"] for row in reader.rows()] == ["order.place.logged"]
+
+
+def test_a_script_that_handles_sigterm_loses_nothing(reader) -> None:
+    """With README.md's line a SIGTERM is an ordinary exit."""
+    before = signal.getsignal(signal.SIGTERM)
+    reader.follow("What it does not promise", file="sigterm.py", signal=signal, sys=sys)
+    assert signal.getsignal(signal.SIGTERM) is before
+    ending = "logger.info('Begun', extra=audit('job.begin'))\nos.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()\n"
+    program = PREFACE + (reader.home / "sigterm.py").read_text() + ending
+    assert subprocess.run([sys.executable, "-W", "error", "-c", program], check=False).returncode == 143
+    assert [row["action"] for row in reader.rows()] == ["job.begin"]
