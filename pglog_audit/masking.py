@@ -1,7 +1,9 @@
 """Which names hold secrets, and what stands in place of their values."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
+from numbers import Number
 from typing import Any, TypeAlias
 
 from .errors import ConfigurationError
@@ -38,6 +40,7 @@ _ENDINGS = (
     "password",
     "passwd",
     "passphrase",
+    "passcode",
     "secret",
     "token",
     "apikey",
@@ -45,27 +48,33 @@ _ENDINGS = (
     "privatekey",
     "accesskey",
     "sessionid",
+    "sessid",
     "cookie",
     "authorization",
 )
 # What may follow a secret's name and still carry the secret: "password_hash", "api_key_value", "password2".
 _CARRIERS = frozenset(
     """again b64 base64 confirm confirmation current data digest encoded encrypted hash hashed header new old pem plain
-    plaintext raw repeat string text value""".split()
+    plaintext raw repeat string text v value""".split()
 )
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATOR = re.compile(r"[\W_]+")
 
 # A text of 256 kB must not take quadratic time: a name begins at a border and is at most 64 long.
-_ASSIGNMENT = re.compile(r"""(?<![\w.\-])([A-Za-z_][\w.\-]{0,63})=("[^"]*"|'[^']*'|[^\s&;,#"'<>]+)""")
+_ASSIGNMENT = re.compile(r"(?<![\w.\-])([A-Za-z_][\w.\-]{0,63})=")
+# Also as repr() writes it, b'...' and ['...', and without the closing quote, which may have been cut off.
+_VALUE = re.compile(
+    r"""[bru(\[{]{0,2}(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$))|[^\s&;,#"'<>]+""", re.DOTALL
+)
 _BEARER = re.compile(r"""\b(bearer)\s+[^\s"',;]+""", re.IGNORECASE)
-_USERINFO = re.compile(r"(://[^\s/:@]*:)[^\s/@]+@")
+# Up to the last "@", which people forget to encode; or to where a long text was cut.
+_USERINFO = re.compile(r"(://[^\s/:@]*:)[^\s/]+(@|…$)")
 
 
 def _words(name: str) -> list[str]:
     """Split snake_case, kebab-case and camelCase into lower-case words without the digits at their ends."""
-    words = _SEPARATOR.split(_HUMP.sub("_", name).casefold())
+    words = _SEPARATOR.split(_HUMP.sub("_", unicodedata.normalize("NFKC", name)).casefold())
     return [bare for word in words if (bare := word.rstrip("0123456789"))]
 
 
@@ -82,6 +91,7 @@ class Masker:
     def __init__(self, mask: Iterable[str] = (), unmask: Iterable[str] = (), mask_with: MaskWith = "***") -> None:
         added, removed = _names("mask", mask), _names("unmask", unmask)
         self._secrets = (_SECRETS | added) - removed
+        self._longest = max((name.count(" ") + 1 for name in self._secrets), default=0)
         self._endings = tuple(ending for ending in _ENDINGS if ending not in removed)
         self._removed = removed
         if not isinstance(mask_with, str) and not callable(mask_with):
@@ -93,42 +103,55 @@ class Masker:
         words = _words(name)
         if " ".join(words) in self._removed:
             return False
-        while len(words) > 1 and words[-1] in _CARRIERS:
+        while words != ["pass"] and not self._ends_in_secret(words):
+            if len(words) < 2 or words[-1] not in _CARRIERS:
+                return False
             words.pop()
-        return bool(words) and (words == ["pass"] or self._ends_in_secret(words))
+        return True
 
     def _ends_in_secret(self, words: list[str]) -> bool:
+        if not words:
+            return False
         singular = [*words[:-1], words[-1].removesuffix("s")]
-        return (
-            any(" ".join(form[-n:]) in self._secrets for form in (words, singular) for n in (1, 2, 3))
-            or singular[-1].endswith(self._endings)
-            or words[-1].endswith(self._endings)
+        return any(
+            form[-1].endswith(self._endings)
+            or "".join(form[-2:]) in self._secrets  # "passWord", "pass_word"
+            or any(" ".join(form[-n:]) in self._secrets for n in range(1, self._longest + 1))
+            for form in (words, singular)
         )
 
     def mask(self, name: str, value: Any) -> Any:
         """Return what is stored in place of *value*, found under the secret *name*."""
-        if value is None or isinstance(value, bool | int | float):
-            return value
-        if isinstance(value, list | tuple):
-            # ``changes`` keeps its shape, [old, new].
-            return [self.mask(name, item) for item in value[:100]]
-        if isinstance(self._mask_with, str):
-            return self._mask_with
         try:
-            return self._mask_with(name, value)
+            if isinstance(value, list | tuple):
+                # ``changes`` keeps its shape, [old, new]; a list in the list may be the list itself.
+                return [self._mask(name, item) for item in value[:100]]
+            return self._mask(name, value)
         except Exception:  # noqa: BLE001 - the user's code must neither fail the log call nor let the secret through
             return "***"
 
+    def _mask(self, name: str, value: Any) -> Any:
+        if value is None or isinstance(value, Number):
+            return value
+        return self._mask_with if isinstance(self._mask_with, str) else self._mask_with(name, value)
+
     def mask_text(self, text: str) -> str:
         """Mask ``Bearer …``, ``token=…`` and the password of a URL inside *text*."""
+        # First, because the blank after "Bearer" would end the value of "authorization=Bearer ...".
+        text = _BEARER.sub(r"\1 ***", text)
         if "=" in text:
-            text = _ASSIGNMENT.sub(self._assignment, text)
-        if "://" in text:
-            text = _USERINFO.sub(r"\1***@", text)
-        return _BEARER.sub(r"\1 ***", text)
+            text = self._mask_assignments(text)
+        return _USERINFO.sub(r"\1***\2", text) if "://" in text else text
 
-    def _assignment(self, match: re.Match[str]) -> str:
-        return f"{match[1]}=***" if self.is_secret(match[1]) else match[0]
+    def _mask_assignments(self, text: str) -> str:
+        kept: list[str] = []
+        begin = 0
+        # The value of a name that is no secret is searched too: "url=https://host/?token=...".
+        for match in _ASSIGNMENT.finditer(text):
+            if match.start() >= begin and self.is_secret(match[1]) and (value := _VALUE.match(text, match.end())):
+                kept += [text[begin : match.end()], "***"]
+                begin = value.end()
+        return "".join((*kept, text[begin:]))
 
 
 def _names(option: str, names: Iterable[str]) -> frozenset[str]:
