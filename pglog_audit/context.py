@@ -6,8 +6,8 @@ a background task in different copies of the context); a ``with`` block lays its
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ def audit_context(**fields: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        _scope.reset(token)
+        _leave(token)
 
 
 def bind_audit_context(**fields: Any) -> None:
@@ -70,4 +70,10 @@ def request_context(**fields: Any) -> Iterator[None]:
     try:
         yield
     finally:
+        _leave(token)
+
+
+def _leave(token: Token[_Scope]) -> None:
+    # A generator that a framework enters and leaves in two copies of the context finds nothing to take back.
+    with suppress(ValueError):
         _scope.reset(token)

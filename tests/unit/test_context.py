@@ -1,0 +1,182 @@
+"""The fields that a block, a request or a task shares."""
+
+import asyncio
+import contextvars
+import threading
+
+import pytest
+
+from pglog_audit import audit_context, bind_audit_context
+from pglog_audit.context import current_context, request_context
+
+
+def in_copied_context(function, *args, **fields):
+    """Run *function* as a framework runs a dependency: in a thread, in a copy of the context."""
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(lambda: function(*args, **fields),))
+    thread.start()
+    thread.join()
+
+
+def test_there_is_nothing_at_first():
+    """Outside of every block nothing is added to an event."""
+    assert current_context() == {}
+
+
+def test_a_block_adds_its_fields():
+    """Fields are in force inside the block and gone after it."""
+    with audit_context(user_id=1):
+        assert current_context() == {"user_id": 1}
+    assert current_context() == {}
+
+
+def test_blocks_nest():
+    """An inner block adds to the outer one, wins over it, and gives it back."""
+    with audit_context(user_id=1, tenant_id=2):
+        with audit_context(user_id=3, event_id=4):
+            assert current_context() == {"user_id": 3, "tenant_id": 2, "event_id": 4}
+        assert current_context() == {"user_id": 1, "tenant_id": 2}
+
+
+def test_a_block_ends_with_an_exception():
+    """An exception passes through the block, and its fields are gone."""
+    with pytest.raises(KeyError), audit_context(user_id=1):
+        raise KeyError
+    assert current_context() == {}
+
+
+def test_a_bound_field_ends_with_its_block():
+    """What is bound inside a block does not outlive it."""
+    with audit_context(user_id=1):
+        bind_audit_context(tenant_id=2)
+        assert current_context() == {"user_id": 1, "tenant_id": 2}
+    assert current_context() == {}
+
+
+def test_a_bound_field_stays_for_the_rest_of_the_task():
+    """Without a block or a request a bound field stays in force."""
+    bind_audit_context(user_id=1)
+    bind_audit_context(tenant_id=2)
+    assert current_context() == {"user_id": 1, "tenant_id": 2}
+
+
+def test_a_thread_of_its_own_has_no_context():
+    """A thread that copies no context inherits nobody's name."""
+    seen = []
+    with audit_context(user_id=1):
+        thread = threading.Thread(target=lambda: seen.append(contextvars.Context().run(current_context)))
+        thread.start()
+        thread.join()
+    assert seen == [{}]
+
+
+def test_a_copied_context_reaches_a_thread():
+    """A thread that copies the context has its fields."""
+    seen = []
+    with audit_context(user_id=1):
+        in_copied_context(lambda: seen.append(dict(current_context())))
+    assert seen == [{"user_id": 1}]
+
+
+def test_binding_in_a_copy_changes_no_other_copy():
+    """Tasks that copied the same context bind without naming each other's user."""
+    bind_audit_context(tenant_id=1)
+    first, second = contextvars.copy_context(), contextvars.copy_context()
+    first.run(bind_audit_context, user_id="alice")
+    assert second.run(current_context) == {"tenant_id": 1}
+    assert current_context() == {"tenant_id": 1}
+
+
+def test_tasks_do_not_share_what_they_bind():
+    """A hundred interleaved tasks each see their own user and no other."""
+
+    async def task(user):
+        bind_audit_context(user_id=user)
+        await asyncio.sleep(0)
+        with audit_context(event_id=user):
+            await asyncio.sleep(0)
+            return dict(current_context())
+
+    async def main():
+        bind_audit_context(tenant_id=0)
+        return await asyncio.gather(*map(task, range(100)))
+
+    assert asyncio.run(main()) == [{"tenant_id": 0, "user_id": n, "event_id": n} for n in range(100)]
+
+
+def test_to_thread_sees_the_task():
+    """asyncio.to_thread copies the context, so its thread knows the user."""
+
+    async def main():
+        bind_audit_context(user_id=1)
+        return await asyncio.to_thread(lambda: dict(current_context()))
+
+    assert asyncio.run(main()) == {"user_id": 1}
+
+
+def test_binding_in_a_request_reaches_all_of_it():
+    """A dependency that runs in a copy of the context, in another thread, tells the endpoint who is acting."""
+    with request_context(request_id="r"):
+        in_copied_context(bind_audit_context, user_id=1)
+        assert current_context() == {"request_id": "r", "user_id": 1}
+    assert current_context() == {}
+
+
+def test_binding_in_a_request_reaches_tasks_that_it_started():
+    """A background task that copied the context before the user was known learns it too."""
+    with request_context():
+        task = contextvars.copy_context()
+        bind_audit_context(user_id=1)
+        assert task.run(current_context) == {"user_id": 1}
+
+
+def test_requests_do_not_share_what_they_bind():
+    """Two requests at once, in tasks of one loop, keep their users apart."""
+
+    async def request(user):
+        with request_context(request_id=user):
+            await asyncio.sleep(0)
+            await asyncio.to_thread(bind_audit_context, user_id=user)
+            await asyncio.sleep(0)
+            return dict(current_context())
+
+    async def main():
+        return await asyncio.gather(*map(request, range(20)))
+
+    assert asyncio.run(main()) == [{"request_id": n, "user_id": n} for n in range(20)]
+
+
+def test_a_request_takes_over_the_fields_around_it():
+    """What was in force before the request is in force in it, and unchanged after it."""
+    with audit_context(service="shop", user_id=0):
+        with request_context(request_id="r"):
+            bind_audit_context(user_id=1)
+            assert current_context() == {"service": "shop", "request_id": "r", "user_id": 1}
+        assert current_context() == {"service": "shop", "user_id": 0}
+
+
+def test_a_block_inside_a_request_wins():
+    """A block lays its fields over the request's, for itself alone."""
+    with request_context(user_id=1):
+        with audit_context(user_id=2):
+            bind_audit_context(user_id=3, tenant_id=4)
+            assert current_context() == {"user_id": 2, "tenant_id": 4}
+        assert current_context() == {"user_id": 3, "tenant_id": 4}
+
+
+def test_a_request_inside_a_request_keeps_its_own():
+    """A mounted application that opens a request again binds for itself."""
+    with request_context(user_id=1):
+        with request_context():
+            bind_audit_context(user_id=2)
+            assert current_context() == {"user_id": 2}
+        assert current_context() == {"user_id": 1}
+
+
+@pytest.mark.parametrize("block", [audit_context, request_context])
+def test_a_block_may_end_in_another_copy_of_the_context(block):
+    """A generator that a framework enters in one thread and leaves in another fails no request."""
+    entered = block(user_id=1)
+    contextvars.copy_context().run(entered.__enter__)
+    contextvars.copy_context().run(entered.__exit__, None, None, None)
+    assert current_context() == {}
