@@ -20,6 +20,7 @@ import orjson
 from pythonjsonlogger.defaults import datetime_any
 from pythonjsonlogger.orjson import orjson_default
 
+from .event import ID_FIELDS, JSON_FIELDS
 from .masking import Masker
 
 PLAIN_TEXT = 256
@@ -29,7 +30,7 @@ _MAX_DEPTH = 100
 _MAX_NAME = 256
 _MAX_CONTAINERS = 1000
 _MAX_NAMES_KNOWN = 4096
-_LITTLE = frozenset({int, bool, type(None), UUID})
+_LITTLE = frozenset({str, int, float, bool, type(None), UUID})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ARRAYS = (list, tuple, Set, deque)
 _UNREADABLE = "__could_not_encode__"
@@ -60,8 +61,21 @@ class Cleaner:
         self.masker = masker
         self._names = _Names(masker)
 
-    def is_plain(self, value: Mapping[str, Any]) -> bool:  # noqa: C901 - one loop, because every log call pays for it
-        """Tell whether *value* can be encoded as it is; in doubt no."""
+    def is_plain(self, event: Mapping[str, Any]) -> bool:
+        """Tell whether the fields of *event* can be encoded as they are; in doubt no."""
+        for name, value in event.items():
+            kind = type(value)
+            if kind is str:
+                if not 0 < len(value) <= PLAIN_TEXT:
+                    return False
+            elif kind is dict:
+                if name not in JSON_FIELDS or not self._is_plain_object(value):
+                    return False
+            elif kind is not UUID and (kind is not int or name not in ID_FIELDS):
+                return False
+        return True
+
+    def _is_plain_object(self, value: dict[str, Any]) -> bool:
         names = self._names
         containers: list[Any] = [value]
         for container in containers:
@@ -72,20 +86,12 @@ class Cleaner:
                 for name in container:
                     if type(name) is not str or not names[name]:
                         return False
-                items: Iterable[Any] = container.values()
-            else:
-                items = container
-            for item in items:
+                container = container.values()
+            for item in container:
                 kind = type(item)
-                if kind is str:
-                    if len(item) > PLAIN_TEXT or not _is_plain_text(item):
-                        return False
-                elif kind is dict or kind is list:
+                if kind is dict or kind is list:
                     containers.append(item)
-                elif kind is float:
-                    if item - item != 0.0:  # NaN and the infinities, which JSON has not
-                        return False
-                elif kind not in _LITTLE:
+                elif kind not in _LITTLE or (kind is float and item - item != 0.0):  # JSON has no NaN and no infinity
                     return False
         return True
 
@@ -94,9 +100,16 @@ class Cleaner:
         return Cleaning(self.masker, budget)
 
 
-def _is_plain_text(text: str) -> bool:
-    # "\0" is refused by PostgreSQL; the others may begin a secret. Surrogates are found by the encoder.
-    return not ("\0" in text or "=" in text or "earer" in text or "EARER" in text or "://" in text)
+def is_plain_json(line: str) -> bool:
+    """Tell whether the texts in *line* can stand as they are: no NUL, which PostgreSQL refuses, and no secret in sight."""
+    # One character is found at the speed of memory; only where it stands is there need for a longer look.
+    return not (
+        "=" in line
+        or "earer" in line
+        or "EARER" in line
+        or ("/" in line and "://" in line)
+        or ("\\" in line and "\\u0000" in line)
+    )
 
 
 class Cleaning:

@@ -23,7 +23,8 @@ TEXT_FIELDS = frozenset(
         "service",
     }
 )
-CALLER_FIELDS = ID_FIELDS | TEXT_FIELDS | {"metadata", "changes", "source_ip", "message", "occurred_at"}
+JSON_FIELDS = frozenset({"metadata", "changes"})
+CALLER_FIELDS = ID_FIELDS | TEXT_FIELDS | JSON_FIELDS | {"source_ip", "message", "occurred_at"}
 """What a log call may set; every other key of its dict is a user column or goes to metadata."""
 
 WRITER_FIELDS = frozenset({"id", "writer_id", "writer_seq", "recorded_at"})

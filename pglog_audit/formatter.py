@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from . import diagnostics
-from .cleaning import Cleaner, Cleaning
+from .cleaning import Cleaner, Cleaning, is_plain_json
 from .context import current_context
 from .event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
 from .masking import Masker, MaskWith
@@ -27,6 +27,8 @@ MAX_TEXT = 1024
 """Bytes of a text field: a longer value in an indexed column would be refused (54000)."""
 MAX_MESSAGE = 8 * 1024
 MAX_LINE = 256 * 1024
+MAX_PLAIN_LINE = MAX_LINE // 4
+"""Characters up to which a line needs no cap: four bytes each at most."""
 
 _ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -70,7 +72,9 @@ class AuditFormatter(logging.Formatter):
             mask_with = resolve("mask_with", mask_with)
         self._cleaner = Cleaner(Masker(mask, unmask, mask_with))
         self._request_id_sources = sources(request_id_from)
-        self._service = service or os.environ.get("OTEL_SERVICE_NAME") or None
+        self._defaults = {"outcome": "success"}
+        if service := service or os.environ.get("OTEL_SERVICE_NAME"):
+            self._defaults["service"] = service
         self._store_message = store_message
         self._known_actions: set[str] = set()
 
@@ -90,32 +94,49 @@ class AuditFormatter(logging.Formatter):
             return orjson.dumps({"occurred_at": time.time(), **event}).decode()
 
     def _snapshot(self, record: logging.LogRecord) -> str:
-        event = self._event(record)
-        if self._is_plain(event):
-            event["occurred_at"] = record.created
-            try:
-                line = orjson.dumps(event, option=_PASS_ON)
-                if len(line) <= MAX_LINE:
-                    return line.decode()
-            except orjson.JSONEncodeError:
-                pass  # a lone surrogate, an integer over 64 bits, too deep
-        return self._careful(event, record)
-
-    def _event(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Return what the event says, from the record, its ``audit`` and the context, unchecked."""
         given = record.audit  # type: ignore[attr-defined] # is_audit_record
-        if type(given) is not dict:
-            given = dict(given) if isinstance(given, Mapping) else {"metadata": {"_value": given}}
-        event: dict[str, Any] = {"outcome": _outcome(record), **current_context(), **given}
-        if not given.get("request_id"):
-            self._find_request_id(event, record)
-        if self._service is not None:
-            event.setdefault("service", self._service)
-        if self._store_message and "message" not in event:
-            event["message"] = _message(record)
+        if type(given) is dict and record.levelno < logging.ERROR and not record.exc_info:
+            event = {**self._defaults, **current_context(), **given}
+            self._complete(event, given, record)
+            snapshot = self._plain(event, record)
+            if snapshot is not None:
+                return snapshot
+        return self._careful(self._event(given, record), record)
+
+    def _plain(self, event: dict[str, Any], record: logging.LogRecord) -> str | None:
+        """Return the snapshot of the usual event, text and a small dict, as it is; None if it needs care."""
+        if not (
+            CALLER_FIELDS.issuperset(event)
+            and "occurred_at" not in event
+            and event["outcome"] in OUTCOMES
+            and self._is_good_action(event.get("action"))
+            and ("request_id" not in event or is_request_id(event["request_id"]))
+            and self._cleaner.is_plain(event)
+        ):
+            return None
+        event["occurred_at"] = record.created
+        try:
+            line = orjson.dumps(event, option=_PASS_ON).decode()
+        except orjson.JSONEncodeError:
+            return None  # a lone surrogate, an integer over 64 bits, too deep
+        return line if len(line) <= MAX_PLAIN_LINE and is_plain_json(line) else None
+
+    def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
+        """Return what the event says, from the record, its *given* ``audit`` and the context, unchecked."""
+        if not isinstance(given, Mapping):
+            given = {_CLEANED: [f"audit: {type(given).__name__} in place of a dict"], "metadata": {"_value": given}}
+        event = {**self._defaults, "outcome": _outcome(record), **current_context(), **given}
+        self._complete(event, given, record)
         if record.exc_info and record.exc_info[0]:
             _add_exception(event, record.exc_info[0])
         return event
+
+    def _complete(self, event: dict[str, Any], given: Mapping[str, Any], record: logging.LogRecord) -> None:
+        """Add to *event* what only the record knows."""
+        if not given.get("request_id"):
+            self._find_request_id(event, record)
+        if self._store_message and "message" not in event:
+            event["message"] = _message(record)
 
     def _find_request_id(self, event: dict[str, Any], record: logging.LogRecord) -> None:
         for source in self._request_id_sources:
@@ -127,21 +148,6 @@ class AuditFormatter(logging.Formatter):
             if is_request_id(found):
                 event["request_id"] = str(found)
                 return
-
-    def _is_plain(self, event: dict[str, Any]) -> bool:
-        """Tell whether every field can stand as it is."""
-        return (
-            CALLER_FIELDS.issuperset(event)
-            and "occurred_at" not in event
-            and self._is_good_action(event.get("action"))
-            and event["outcome"] in OUTCOMES
-            and ""
-            not in (event.get("entity_type"), event.get("user_id"), event.get("event_id"), event.get("target_id"))
-            and ("request_id" not in event or is_request_id(event["request_id"]))
-            and type(event.get("metadata", _NO_METADATA)) is dict
-            and type(event.get("changes", _NO_METADATA)) is dict
-            and self._cleaner.is_plain(event)
-        )
 
     def _is_good_action(self, action: Any) -> bool:
         if type(action) is not str:
@@ -202,9 +208,6 @@ class AuditFilter(logging.Filter):
             return False
         record.audit_snapshot = self._formatter.format(record)
         return True
-
-
-_NO_METADATA: dict[str, Any] = {}
 
 
 def _outcome(record: logging.LogRecord) -> str:

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any, Unpack
 
 from . import processes
+from .formatter import AuditFormatter
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler, check_formatter, handle_unlocked
 from .queueing import FLUSH_TIMEOUT, AuditQueueHandler, AuditQueueListener
@@ -50,9 +51,11 @@ class AuditHandler(logging.Handler):
         # Without effect on anybody until the first record: no thread, no connection.
         self._postgres_handler = PostgresHandler("" if off and "pool" not in options else conninfo, **options)
         self._queue_handler = AuditQueueHandler(SimpleQueue())
+        self._writer: AuditQueueListener | None = None
         self._is_noop = off or not self._postgres_handler.options.configured
         # At last: logging would close a handler that was refused half-made.
         super().__init__(level)
+        self.formatter: AuditFormatter
         self.setFormatter(self._postgres_handler.formatter)
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
@@ -69,12 +72,15 @@ class AuditHandler(logging.Handler):
         if self._is_noop:
             return
         try:
-            snapshot = self.format(record)
-            if self._queue_handler.listener is None:
-                self._queue_handler.listener = _writer_for(self._postgres_handler)
-            self._queue_handler.enqueue(snapshot)
+            writer = self._writer or self._take_writer()
+            writer.submit(self.formatter.format(record))
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
+
+    def _take_writer(self) -> AuditQueueListener:
+        """Hold the process's writer for this target, at the first record and after somebody closed this handler."""
+        self._queue_handler.listener = self._writer = writer = _writer_for(self._postgres_handler)
+        return writer
 
     def flush(self, timeout: float | None = None) -> int:  # type: ignore[override] # logging ignores the result
         """
@@ -96,6 +102,7 @@ class AuditHandler(logging.Handler):
         Every call of dictConfig closes the handlers that it finds, while loggers may still use them: a record that
         comes later takes the writer up again.
         """
+        self._writer = None
         self._queue_handler.close()
         super().close()
 

@@ -29,8 +29,10 @@ class LineQueue:
 
     def __init__(self, queue: Any, capacity: int, max_bytes: int) -> None:
         self.queue = queue
-        self._capacity = capacity
+        self._max_lines = capacity
         self._max_bytes = max_bytes
+        self._crowded_lines = capacity - capacity // 8
+        self._crowded_bytes = max_bytes - max_bytes // 8
         self._lock = threading.RLock()
         self._seq = 0
         self._bytes = 0
@@ -41,7 +43,7 @@ class LineQueue:
 
     def renewed(self) -> "LineQueue":
         """Return an empty queue with the same bounds, for a forked child."""
-        return LineQueue(SimpleQueue(), self._capacity, self._max_bytes)
+        return LineQueue(SimpleQueue(), self._max_lines, self._max_bytes)
 
     def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> bool:
         """
@@ -51,26 +53,23 @@ class LineQueue:
         slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even if it is
         longer than any one call may wait.
         """
-        length = lines.size(snapshot)
+        length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
+        if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
+            return True
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
-
-        def may_wait() -> bool:
-            return time.monotonic() < deadline and is_worth_waiting() and not _in_event_loop()
-
-        while self.is_crowded() and may_wait():
+        while time.monotonic() < deadline and length <= self._max_bytes and is_worth_waiting() and not _in_event_loop():
             time.sleep(POLL_INTERVAL)
-        # Others may take the room that we waited for.
-        while not self._put_now(snapshot, length):
-            if length > self._max_bytes or not may_wait():
-                # A line without room has its number too, so that its absence shows in the table.
-                self._number()
-                return False
-            time.sleep(POLL_INTERVAL)
-        return True
+            if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
+                return True
+        if self._put_below(self._max_lines, self._max_bytes, snapshot, length):
+            return True
+        # A line without room has its number too, so that its absence shows in the table.
+        self._number()
+        return False
 
-    def _put_now(self, snapshot: str, length: int) -> bool:
+    def _put_below(self, max_lines: int, max_bytes: int, snapshot: str, length: int) -> bool:
         with self._lock:
-            if self.queue.qsize() >= self._capacity or self._bytes + length > self._max_bytes:
+            if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
             try:
                 self.queue.put_nowait(lines.numbered(snapshot, self._number()))
@@ -85,10 +84,6 @@ class LineQueue:
             # In a variable of its own: a signal handler that logs right after takes the next one.
             self._seq = seq = self._seq + 1
         return seq
-
-    def is_crowded(self) -> bool:
-        """Tell whether the last eighth of the room is in use."""
-        return self.queue.qsize() * 8 >= self._capacity * 7 or self._bytes * 8 >= self._max_bytes * 7
 
     def get(self, deadline: float | None) -> Any:
         """

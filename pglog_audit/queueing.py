@@ -51,6 +51,7 @@ class AuditQueueListener(QueueListener):
             raise ConfigurationError("an AuditQueueListener has exactly one pglog_audit.PostgresHandler in 'handlers'")
         super().__init__(queue, *handlers, respect_handler_level=respect_handler_level)
         self.writer = handlers[0]
+        self.writer.is_in_use = True
         self.options = self.writer.options
         self.shutdown_timeout = self.options.shutdown_timeout
         self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -87,9 +88,8 @@ class AuditQueueListener(QueueListener):
         """Number *snapshot* and queue it; without room it is counted as lost."""
         if self._pid != os.getpid():
             self.begin_in_child()
-        if self._lines.is_crowded():
-            # Whoever waits for room waits for the writer.
-            self.start_writer()
+        if not self._running:
+            self.start_writer()  # whoever waits for room waits for the writer
         if not self._lines.put(snapshot, self.options.block_timeout, self._is_writing):
             self._lose("queue full", snapshot)
         # After the put: a writer that ends has looked into the queue after it said so.
@@ -280,7 +280,11 @@ class AuditQueueHandler(QueueHandler):
     :param queue: the listener's queue; ``queue.SimpleQueue()``, which a signal handler that logs cannot deadlock.
     """
 
-    def __init__(self, queue: Any) -> None:
+    def __init__(self, queue: Any, **options: Any) -> None:
+        if options:
+            raise ConfigurationError(
+                f"AuditQueueHandler does not take {', '.join(sorted(options))}: give options to its PostgresHandler"
+            )
         self._listener: AuditQueueListener | None = None
         self._has_let_go = False
         super().__init__(queue)
