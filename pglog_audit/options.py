@@ -90,6 +90,8 @@ def read_options(
         check_table(writing["table"])
     writing["columns"] = _columns(writing.get("columns", {}))
     writing["pool"] = _pool(writing.get("pool"))
+    if not (conninfo is None or isinstance(conninfo, str) or callable(conninfo)):
+        raise ConfigurationError(f"conninfo is of type {type(conninfo).__name__}: it must be a string or a callable")
     if writing["pool"] is None:
         conninfo = check_conninfo(conninfo) if isinstance(conninfo, str) else conninfo or find_conninfo()
     elif conninfo is not None:
@@ -130,7 +132,11 @@ def _columns(columns: Any) -> tuple[tuple[str, str], ...]:
         raise ConfigurationError(
             f"columns names {', '.join(unknown)}, which is no field: {', '.join(sorted(CALLER_FIELDS))}"
         )
-    return tuple((field, check_table(columns[field])) for field in sorted(columns))
+    named = tuple((field, columns[field]) for field in sorted(columns))
+    for field, column in named:
+        if not isinstance(column, str):
+            raise ConfigurationError(f"columns maps {field} to {column!r}: name a column of the table")
+    return named
 
 
 def _pool(pool: Any) -> Any:

@@ -60,6 +60,8 @@ class PostgresHandler(logging.Handler):
         super().__init__(level)
         self.store = Store(self.options)
         self.lost: Counter[str] = Counter()
+        self.is_in_use = False
+        """Whether a listener writes through it, which then says when the connection ends."""
         self._unforeseen = 0
         self._start()
         self.formatter: AuditFormatter
@@ -185,7 +187,9 @@ class PostgresHandler(logging.Handler):
 
     def close(self) -> None:
         """Close the connection; a record that comes later opens another."""
-        self.release()
+        # dictConfig closes all handlers under the lock of logging, which a writer that connects may need.
+        if not self.is_in_use:
+            self.release()
         super().close()
 
 

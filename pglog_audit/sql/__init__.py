@@ -30,8 +30,8 @@ def check_table(table: str) -> str:
 
     :raises ConfigurationError: it names no table.
     """
-    parts = table.split(".")
-    if len(parts) > 2 or not all(map(_is_name, parts)):
+    parts = table.split(".") if isinstance(table, str) else []
+    if len(parts) not in (1, 2) or not all(map(_is_name, parts)):
         raise ConfigurationError(
             f"table is {table!r}: write name or schema.name without quotes, each part with 1 to {_MAX_BYTES} bytes "
             "and without double quotes, percent signs and control characters"
