@@ -11,6 +11,9 @@ from .errors import ConfigurationError
 
 _LIBPQ_VARIABLES = ("PGHOST", "PGSERVICE", "PGDATABASE")
 _DRIVER = re.compile(r"^(postgres(?:ql)?)(\+\w+)?://")
+_SCHEME = re.compile(r"postgres(?:ql)?://")
+# libpq takes the rest of a password with an @ for the host, with a / for the database, and its errors name both.
+_URL = re.compile(r"\w+://(?:[^@/]*@)?[^@/?]*(?:/[^@?]*)?(?:\?.*)?", re.DOTALL)
 
 
 def find_conninfo(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -36,19 +39,26 @@ def check_conninfo(conninfo: str) -> str:
     """
     conninfo = _DRIVER.sub(r"\1://", conninfo.strip())
     try:
-        return make_conninfo(conninfo)
+        if not _is_misread(conninfo):
+            return make_conninfo(conninfo)
     except (ProgrammingError, UnicodeError, ValueError):
-        raise ConfigurationError(
-            "conninfo cannot be parsed: write postgresql://user@host:5432/dbname or host=… dbname=… user=…, and "
-            "percent-encode special characters of the password in the URL form"
-        ) from None
+        pass  # its text repeats what it cannot parse
+    raise ConfigurationError(
+        "conninfo cannot be parsed: write postgresql://user@host:5432/dbname or host=… dbname=… user=…, and "
+        "percent-encode special characters of the password in the URL form (@ as %40, / as %2F)"
+    )
+
+
+def _is_misread(conninfo: str) -> bool:
+    """Tell whether libpq would take a part of *conninfo* for another, or not see it, without an error."""
+    return "\0" in conninfo or bool(_SCHEME.match(conninfo) and not _URL.fullmatch(conninfo))
 
 
 def describe_conninfo(conninfo: str) -> str:
     """Return user, host, port and database of *conninfo* for people to read: never the password."""
     try:
-        parts = conninfo_to_dict(conninfo)
-    except ProgrammingError:
+        parts = conninfo_to_dict(check_conninfo(conninfo))
+    except ConfigurationError:
         return "an unreadable conninfo"
     shown = {name: parts[name] for name in ("service", "user", "host", "port", "dbname") if parts.get(name)}
     return " ".join(f"{name}={value}" for name, value in shown.items()) or "libpq's defaults"
