@@ -14,7 +14,7 @@ def resolve(option: str, reference: str) -> Any:
     :raises ConfigurationError: there is no such module or attribute; the message names *option*.
     """
     module, colon, attribute = reference.partition(":")
-    if not (module and colon and attribute):
+    if not (module and colon and attribute) or module.startswith("."):
         raise ConfigurationError(f"{option}={reference!r} must be written 'module:attribute'")
     try:
         return attrgetter(attribute)(import_module(module))
