@@ -7,13 +7,16 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from . import processes
-from .formatter import AuditFormatter
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler, check_formatter, handle_unlocked
-from .queueing import FLUSH_TIMEOUT, AuditQueueHandler, AuditQueueListener
+from .queueing import CLOSE_TIMEOUT, FLUSH_TIMEOUT, AuditQueueListener
+
+if TYPE_CHECKING:
+    from .formatter import AuditFormatter
+
 
 
 class AuditHandler(logging.Handler):
@@ -50,8 +53,8 @@ class AuditHandler(logging.Handler):
         off = not enabled or os.environ.get("PGLOG_AUDIT_DISABLED", "").lower() in {"1", "true", "yes", "on"}
         # Without effect on anybody until the first record: no thread, no connection.
         self._postgres_handler = PostgresHandler("" if off and "pool" not in options else conninfo, **options)
-        self._queue_handler = AuditQueueHandler(SimpleQueue())
         self._writer: AuditQueueListener | None = None
+        self._is_holding = False
         self._is_noop = off or not self._postgres_handler.options.configured
         # At last: logging would close a handler that was refused half-made.
         super().__init__(level)
@@ -72,14 +75,16 @@ class AuditHandler(logging.Handler):
         if self._is_noop:
             return
         try:
-            writer = self._writer or self._take_writer()
+            writer = self._writer if self._writer and self._is_holding else self._take_writer()
             writer.submit(self.formatter.format(record))
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
 
     def _take_writer(self) -> AuditQueueListener:
         """Hold the process's writer for this target, at the first record and after somebody closed this handler."""
-        self._queue_handler.listener = self._writer = writer = _writer_for(self._postgres_handler)
+        self._writer = writer = self._writer or _writer_for(self._postgres_handler)
+        writer.hold(self)
+        self._is_holding = True
         return writer
 
     def flush(self, timeout: float | None = None) -> int:  # type: ignore[override] # logging ignores the result
@@ -88,12 +93,11 @@ class AuditHandler(logging.Handler):
 
         :return: how many events are still neither row nor counted as lost.
         """
-        return self._queue_handler.flush(timeout)
+        return self._writer.flush(timeout) if self._writer else 0
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this handler's writer: see :func:`stats`."""
-        listener = self._queue_handler.listener
-        return _sum([listener] if listener else [])
+        return _sum([self._writer] if self._writer else [])
 
     def close(self) -> None:
         """
@@ -102,8 +106,10 @@ class AuditHandler(logging.Handler):
         Every call of dictConfig closes the handlers that it finds, while loggers may still use them: a record that
         comes later takes the writer up again.
         """
-        self._writer = None
-        self._queue_handler.close()
+        if self._writer is not None:
+            self._is_holding = False
+            self._writer.let_go(self)
+            self._writer.flush(CLOSE_TIMEOUT)
         super().close()
 
 

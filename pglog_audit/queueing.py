@@ -34,6 +34,7 @@ CLOSE_TIMEOUT = 0.25
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 _MIN_DELAY, _MAX_DELAY = 0.1, 30.0
 _LOST = "lost: "
+_PSYCOPG_LOGGER = logging.getLogger("psycopg")
 
 
 class AuditQueueListener(QueueListener):
@@ -72,6 +73,8 @@ class AuditQueueListener(QueueListener):
         self._batch_size = self.options.batch_size
         self._delay = 0.0
         self._wanted_until = 0.0
+        self._generation = 0
+        """How often what was queued was given up."""
         self._counts: Counter[str] = Counter()
         self._last_stored: float | None = None
         self.problem: str | None = None
@@ -126,6 +129,7 @@ class AuditQueueListener(QueueListener):
         """Count what is queued as lost, at the end of the process, and return how many lines that are."""
         count = self._lines.give_up()
         self._counts[_LOST + "exit"] += count
+        self._generation += 1
         self.writer.release()
         return count
 
@@ -164,6 +168,8 @@ class AuditQueueListener(QueueListener):
             self._running = True
             self._writer_id = self._writer_id or str(uuid7())
             processes.drain_at_exit()
+            # Who closes handlers holds the lock of logging, which psycopg would need to find its level.
+            _PSYCOPG_LOGGER.isEnabledFor(logging.DEBUG)
             self._thread = threading.Thread(target=self._monitor, name="pglog_audit-writer", daemon=True)
             try:
                 self._thread.start()
@@ -238,7 +244,11 @@ class AuditQueueListener(QueueListener):
 
     def _deliver(self) -> None:
         batch, rest = self._in_hand[: self._batch_size], self._in_hand[self._batch_size :]
+        generation = self._generation
         written = self.writer.write(batch)
+        if generation != self._generation:
+            self._in_hand = []  # counted as lost meanwhile
+            return
         self._in_hand = written.left + rest
         self._account(written)
         if written.left:
