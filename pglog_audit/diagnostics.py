@@ -17,6 +17,8 @@ def warn(kind: str, message: str, *args: object) -> None:
         _last[kind] = (last, held_back + 1)
         return
     _last[kind] = (now, 0)
+    # dictConfig disables each logger that it does not name, unless told otherwise: a loss would go unnoticed.
+    logger.disabled = False
     if held_back:
         message += f" ({held_back} more like this since the last warning)"
     logger.warning(message, *args)
