@@ -101,7 +101,7 @@ class Cleaner:
 
 
 def is_plain_json(line: str) -> bool:
-    """Tell whether the texts in *line* can stand as they are: no NUL, which PostgreSQL refuses, and no secret in sight."""
+    """Tell whether the texts in *line* can stand as they are: no NUL, which PostgreSQL refuses, no hint of a secret."""
     # One character is found at the speed of memory; only where it stands is there need for a longer look.
     return not (
         "=" in line

@@ -128,7 +128,10 @@ class LineQueue:
     def give_up(self) -> int:
         """Settle what is not, and return how many lines that are."""
         with self._lock:
-            count, self.settled = self.submitted - self.settled, self.submitted
+            with suppress(Empty):
+                while True:
+                    self.queue.get(block=False)
+            count, self.settled, self._bytes = self.submitted - self.settled, self.submitted, 0
         return count
 
 

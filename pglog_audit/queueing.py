@@ -73,8 +73,9 @@ class AuditQueueListener(QueueListener):
         self._batch_size = self.options.batch_size
         self._delay = 0.0
         self._wanted_until = 0.0
-        self._generation = 0
-        """How often what was queued was given up."""
+        self._times_given_up = 0
+        self._times_given_up_before = 0
+        """The same, when the first of the lines in hand was taken."""
         self._counts: Counter[str] = Counter()
         self._last_stored: float | None = None
         self.problem: str | None = None
@@ -129,7 +130,7 @@ class AuditQueueListener(QueueListener):
         """Count what is queued as lost, at the end of the process, and return how many lines that are."""
         count = self._lines.give_up()
         self._counts[_LOST + "exit"] += count
-        self._generation += 1
+        self._times_given_up += 1
         self.writer.release()
         return count
 
@@ -213,6 +214,7 @@ class AuditQueueListener(QueueListener):
 
     def _step(self) -> None:
         try:
+            self._drop_what_was_given_up()
             self._collect()
             if self._in_hand:
                 self._deliver()
@@ -244,10 +246,8 @@ class AuditQueueListener(QueueListener):
 
     def _deliver(self) -> None:
         batch, rest = self._in_hand[: self._batch_size], self._in_hand[self._batch_size :]
-        generation = self._generation
         written = self.writer.write(batch)
-        if generation != self._generation:
-            self._in_hand = []  # counted as lost meanwhile
+        if self._drop_what_was_given_up():
             return
         self._in_hand = written.left + rest
         self._account(written)
@@ -256,6 +256,13 @@ class AuditQueueListener(QueueListener):
         else:
             self.problem, self._delay = None, 0.0
             self._batch_size = min(self._batch_size * 2, self.options.batch_size)
+
+    def _drop_what_was_given_up(self) -> bool:
+        """Drop the lines in hand if they were counted as lost meanwhile, and tell whether they were."""
+        if self._times_given_up == self._times_given_up_before:
+            return False
+        self._in_hand, self._times_given_up_before = [], self._times_given_up
+        return True
 
     def _account(self, written: Written) -> None:
         self._counts["stored"] += written.stored
@@ -279,7 +286,9 @@ class AuditQueueListener(QueueListener):
         self._delay = min(max(_MIN_DELAY, self._delay * 2), _MAX_DELAY)
         begin = time.monotonic()
         delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, guards nothing
-        while (now := time.monotonic()) < begin + delay and not begin + _MIN_DELAY < now < self._wanted_until:
+        while (now := time.monotonic()) < begin + delay and self._times_given_up == self._times_given_up_before:
+            if begin + _MIN_DELAY < now < self._wanted_until:
+                return
             time.sleep(_MIN_DELAY / 4)
 
 

@@ -132,7 +132,7 @@ class AuditLog:
 
     def _find_table(self, reader: _Reader) -> "_Table":
         schema, _, name = self._table.rpartition(".")
-        reader.execute(template("timeline_columns"), {"schema": schema or None, "name": name}, prepare=False)
+        reader.execute(template("find_table"), {"schema": schema or None, "name": name}, prepare=False)
         found = reader.fetchone()
         if found is None:
             info = reader.connection.info
@@ -140,7 +140,8 @@ class AuditLog:
                 f"no table {self._table} in database {info.dbname} that role {info.user} finds: run pglog-audit init, "
                 "or name the table as schema.name"
             )
-        return _Table(self._table, sql.Identifier(found[0], name), self._map_columns(found[1]))
+        reader.execute(template("timeline_columns"), {"schema": found[0], "name": name}, prepare=False)
+        return _Table(self._table, sql.Identifier(found[0], name), self._map_columns([row[0] for row in reader]))
 
     def _map_columns(self, columns: Sequence[str]) -> dict[str, str]:
         theirs = set(self._columns.values())

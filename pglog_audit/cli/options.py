@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from psycopg.conninfo import conninfo_to_dict
 
 from ..conninfo import check_conninfo, find_conninfo
 from ..errors import ConfigurationError
@@ -18,9 +17,6 @@ def _conninfo(_context: click.Context, _option: click.Parameter, given: str | No
             "no database named: give --conninfo postgresql://user@host/dbname, or set PGLOG_AUDIT_CONNINFO, "
             "DATABASE_URL (postgresql://…), or libpq's PGHOST, PGSERVICE or PGDATABASE"
         )
-    if "@" in str(conninfo_to_dict(conninfo).get("host", ""))[1:]:
-        # libpq's errors name the host, and this one begins with the end of a password.
-        raise ConfigurationError("the host in conninfo contains @: write an @ in user or password as %40")
     return conninfo
 
 

@@ -1,9 +1,9 @@
--- The table of that name in this session's search path (or in the schema given): never a temporary one of the session's.
+-- The table of that name, in the schema given or in the search path; a temporary one, perhaps another client's, never.
 SELECT n.nspname, c.relname
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relname = %(name)s
-  AND c.relkind IN ('r', 'p', 'f', 'v')
+  AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
   AND n.nspname = ANY (CASE WHEN %(schema)s::text IS NULL THEN current_schemas(false) ELSE ARRAY[%(schema)s::name] END)
 ORDER BY array_position(current_schemas(false), n.nspname)
 LIMIT 1

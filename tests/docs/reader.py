@@ -19,7 +19,7 @@ from urllib.parse import quote
 from psycopg.conninfo import conninfo_to_dict
 
 import pglog_audit
-from pglog_audit.local_postgres import find_binaries
+from pglog_audit.postgres_programs import find_binaries
 
 README = Path(__file__).parents[2] / "README.md"
 

