@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .formatter import AuditFormatter
 
 
-
 class AuditHandler(logging.Handler):
     """
     Turn log records that carry an ``audit`` extra into rows, on a background thread.
