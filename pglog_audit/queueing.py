@@ -65,7 +65,7 @@ class AuditQueueListener(QueueListener):
         self.queue = line_queue.queue
         self._lines = line_queue
         self._pid = os.getpid()
-        self._starting = threading.RLock()
+        self._state_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._running = False
         self._writer_id = ""
@@ -105,7 +105,8 @@ class AuditQueueListener(QueueListener):
         return self._running and self.problem is None and self._thread is not threading.current_thread()
 
     def _lose(self, reason: str, line: str, why: str | None = None) -> None:
-        self._counts[_LOST + reason] += 1
+        with self._state_lock:
+            self._counts[_LOST + reason] += 1
         diagnostics.warn(_LOST + reason, "Audit event lost (%s): %s", why or reason, lines.describe(line))
 
     def flush(self, timeout: float | None = None) -> int:
@@ -163,7 +164,7 @@ class AuditQueueListener(QueueListener):
 
     def start_writer(self) -> None:
         """Start the thread unless it runs."""
-        with self._starting:
+        with self._state_lock:
             if self._running:
                 return
             self._running = True
@@ -193,7 +194,7 @@ class AuditQueueListener(QueueListener):
             while not (self._is_unwanted() and self._end()):
                 self._step()
         finally:
-            with self._starting:
+            with self._state_lock:
                 if self._thread is threading.current_thread():
                     self._running = False
 
@@ -204,7 +205,7 @@ class AuditQueueListener(QueueListener):
         """Say that the thread ends, unless a line came meanwhile; and tell whether it does."""
         self.writer.release()
         self._running = False
-        with self._starting:
+        with self._state_lock:
             if self._running or self._lines.is_empty():
                 return True
             self._running = True
@@ -302,7 +303,8 @@ class AuditQueueHandler(QueueHandler):
     def __init__(self, queue: Any, **options: Any) -> None:
         if options:
             raise ConfigurationError(
-                f"AuditQueueHandler does not take {', '.join(sorted(options))}: give options to its PostgresHandler"
+                f"AuditQueueHandler does not take {', '.join(sorted(options))}: options belong to its PostgresHandler, "
+                "and dictConfig wires listener and handlers from Python 3.12 on; AuditHandler serves every version"
             )
         self._listener: AuditQueueListener | None = None
         self._has_let_go = False
