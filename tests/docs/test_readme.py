@@ -23,7 +23,7 @@ from .reader import README, is_installation, read_sections
 
 ALICE = SimpleNamespace(id=UUID("01a20bd2-22ae-7078-afe5-20f2ef7f302a"), name="alice")
 PREFACE = """\
-import logging, os, signal, sys
+import logging, signal, sys
 from pglog_audit import AuditHandler, audit
 logger = logging.getLogger("audit")
 logger.setLevel("INFO")
@@ -258,7 +258,7 @@ def test_a_script_that_handles_sigterm_loses_nothing(reader) -> None:
     before = signal.getsignal(signal.SIGTERM)
     reader.follow("What it does not promise", file="sigterm.py", signal=signal, sys=sys)
     assert signal.getsignal(signal.SIGTERM) is before
-    ending = "logger.info('Begun', extra=audit('job.begin'))\nos.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()\n"
+    ending = "logger.info('Begun', extra=audit('job.begin'))\nsignal.raise_signal(signal.SIGTERM)\nsignal.pause()\n"
     program = PREFACE + (reader.home / "sigterm.py").read_text() + ending
     assert subprocess.run([sys.executable, "-W", "error", "-c", program], check=False).returncode == 143
     assert [row["action"] for row in reader.rows()] == ["job.begin"]

@@ -1,0 +1,101 @@
+"""The examples, run as their reader runs them: with the environment alone, as the role that may only insert."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name, database, returncode=0):
+    """Run an example to its end, and return what it printed on stderr."""
+    environ = os.environ | {"PGLOG_AUDIT_CONNINFO": database.writer}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (returncode, ""), done.stderr
+    return done.stderr
+
+
+@contextmanager
+def served(database) -> Iterator[str]:
+    """Serve the application with uvicorn until SIGTERM, and give its address."""
+    command = [sys.executable, "-W", "error", "-m", "uvicorn", "--port", "0", "asgi_app:app"]
+    environ = os.environ | {"PGLOG_AUDIT_CONNINFO": database.writer}
+    with subprocess.Popen(command, cwd=EXAMPLES, env=environ, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            found = (re.search(r"http://[\d.:]+", line) for line in server.stderr)
+            url = next(filter(None, found), None)
+            assert url, "uvicorn did not start"
+            yield url[0]
+        finally:
+            server.send_signal(signal.SIGTERM)
+
+
+def test_every_example_is_run_here() -> None:
+    """No example stands there that nobody has tried, and each fits on a screen."""
+    tested = Path(__file__).read_text("utf-8")
+    for example in EXAMPLES.iterdir():
+        assert example.suffix == ".py" or example.name == "__pycache__"
+        assert example.stem in tested or example.name == "__pycache__"
+        assert example.is_dir() or len(example.read_text("utf-8").splitlines()) < 60
+
+
+def test_script(database) -> None:
+    """The script leaves two successes and a failure."""
+    run("script.py", database)
+    rows = database.rows()
+    assert [(row["action"], row["outcome"], row["target_label"]) for row in rows] == [
+        ("guest.import", "success", "Ada"),
+        ("guest.import", "success", "Grace"),
+        ("guest.import", "failure", None),
+    ]
+    assert {(row["user_label"], row["service"]) for row in rows} == {("nightly job", "guest-import")}
+    assert rows[2]["metadata"] == {"exception": "ValueError"}
+
+
+def test_dictconfig(database) -> None:
+    """The event is a row, its secret is masked, and other lines go where they always went."""
+    assert run("dictconfig.py", database) == "This line is no event and goes to stderr\n"
+    [row] = database.rows()
+    assert (row["message"], row["metadata"]) == ("Invoice paid", {"amount": "12.50", "iban": "***"})
+
+
+def test_standard_pair(database) -> None:
+    """The pair that dictConfig made wrote its row by the end of the program; before Python 3.12 it makes none."""
+    if sys.version_info < (3, 12):
+        assert "Unable to configure handler 'audit'" in run("standard_pair.py", database, returncode=1)
+        return
+    run("standard_pair.py", database)
+    assert [(row["action"], row["service"]) for row in database.rows()] == [("ticket.sell", "booking")]
+
+
+def test_stock_pair(database) -> None:
+    """Logging's own pair wrote the row, with the context of the thread that logged."""
+    run("stock_pair.py", database)
+    assert [(row["action"], row["user_label"]) for row in database.rows()] == [("ticket.sell", "alice")]
+
+
+def test_asgi_app(database) -> None:
+    """Each response's request id leads to a row, which SIGTERM right afterwards did not cost."""
+    with served(database) as url:
+        replies = [
+            httpx.post(f"{url}/tickets", headers=headers)
+            for headers in ({"X-User": "alice"}, {}, {"X-User": "bob", "X-Request-ID": "order-17"})
+        ]
+    assert [reply.status_code for reply in replies] == [201, 401, 201]
+    rows = database.rows()
+    assert [row["request_id"] for row in rows] == [reply.headers["X-Request-ID"] for reply in replies]
+    assert [(row["user_label"], row["outcome"]) for row in rows] == [
+        ("alice", "success"),
+        (None, "denied"),
+        ("bob", "success"),
+    ]
+    assert {str(row["source_ip"]) for row in rows} == {"127.0.0.1"}
