@@ -29,6 +29,8 @@ class LineQueue:
 
     def __init__(self, queue: Any, capacity: int, max_bytes: int) -> None:
         self.queue = queue
+        # A bounded queue.Queue makes callers wait just the same.
+        capacity = min(capacity, getattr(queue, "maxsize", 0) or capacity)
         self._max_lines = capacity
         self._max_bytes = max_bytes
         self._crowded_lines = capacity - capacity // 8
@@ -36,6 +38,8 @@ class LineQueue:
         self._lock = threading.RLock()
         self._seq = 0
         self._bytes = 0
+        self._has_guests = False
+        """Whether others put records into the queue, as a stock QueueHandler does: they count only when taken."""
         self.submitted = 0
         """Lines that came in."""
         self.settled = 0
@@ -108,12 +112,13 @@ class LineQueue:
             if lines.is_numbered(item):
                 self._bytes -= lines.size_unnumbered(item)
                 return str(item)
+            self._has_guests = True
             self.submitted += 1
             return lines.numbered(item, self._number())
 
     def nudge(self) -> None:
         """Let the writer look up from waiting for lines."""
-        with suppress(Full):
+        with self._lock, suppress(Full):
             self.queue.put_nowait(None)
 
     def is_empty(self) -> bool:
@@ -122,8 +127,7 @@ class LineQueue:
 
     def is_pending(self, goal: int) -> bool:
         """Tell whether lines up to *goal*, a former value of ``submitted``, wait for the writer."""
-        # What was put past put(), as a stock QueueHandler does, counts only when the writer takes it.
-        return self.settled < goal or (self.submitted == self.settled and not self.is_empty())
+        return self.settled < goal or (self._has_guests if self.submitted > self.settled else not self.is_empty())
 
     def give_up(self) -> int:
         """Settle what is not, and return how many lines that are."""

@@ -4,7 +4,7 @@ import itertools
 import logging
 import os
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Unpack
@@ -72,7 +72,9 @@ class PostgresHandler(logging.Handler):
         self._pid = os.getpid()
         self._writer_id = str(uuid7())
         self._next_seq = itertools.count(1).__next__
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = threading.RLock()
+        self._to_emit: deque[str] = deque()
+        self._is_emitting = False
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
         """Set the formatter, which must be an :class:`AuditFormatter`: its text is what the database reads."""
@@ -92,15 +94,30 @@ class PostgresHandler(logging.Handler):
             if self._pid != os.getpid():
                 self._start()
             line = lines.headed(lines.numbered(self.format(record), self._next_seq()), self._writer_id)
-            written = self.write([line])
-            if written.verdict is Verdict.AWAY:
-                # A connection that was kept may have died since the last record; a new one tells.
-                written = self.write(written.left)
-            if written.left or written.refused:
-                self.lost["refused" if written.refused else "not stored"] += 1
-                diagnostics.warn("lost", "Audit event lost (%s): %s", lines.describe(line), written.problem)
+            with self._one_at_a_time:
+                self._to_emit.append(line)
+                # A signal handler or __del__ that logs in the middle of a write leaves its line to whom it interrupted.
+                if not self._is_emitting:
+                    self._emit_all()
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
+
+    def _emit_all(self) -> None:
+        self._is_emitting = True
+        try:
+            while self._to_emit:
+                self._emit_line(self._to_emit.popleft())
+        finally:
+            self._is_emitting = False
+
+    def _emit_line(self, line: str) -> None:
+        written = self.write([line])
+        if written.verdict is Verdict.AWAY:
+            # A connection that was kept may have died since the last record; a new one tells.
+            written = self.write(written.left)
+        if written.left or written.refused:
+            self.lost["refused" if written.refused else "not stored"] += 1
+            diagnostics.warn("lost", "Audit event lost (%s): %s", lines.describe(line), written.problem)
 
     def write(self, batch: Sequence[str]) -> Written:
         """
