@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ import orjson
 from . import diagnostics
 from .cleaning import Cleaner, Cleaning, is_plain_json
 from .context import current_context
-from .event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
+from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS, OUTCOMES, WRITER_FIELDS
 from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import RequestIdSource, is_request_id, sources
@@ -105,20 +106,20 @@ class AuditFormatter(logging.Formatter):
 
     def _plain(self, event: dict[str, Any], record: logging.LogRecord) -> str | None:
         """Return the snapshot of the usual event, text and a small dict, as it is; None if it needs care."""
-        if not (
-            CALLER_FIELDS.issuperset(event)
-            and "occurred_at" not in event
-            and event["outcome"] in OUTCOMES
-            and self._is_good_action(event.get("action"))
-            and ("request_id" not in event or is_request_id(event["request_id"]))
-            and self._cleaner.is_plain(event)
-        ):
-            return None
-        event["occurred_at"] = record.created
         try:
+            if not (
+                CALLER_FIELDS.issuperset(event)
+                and "occurred_at" not in event
+                and self._cleaner.is_plain(event)
+                and event["outcome"] in OUTCOMES
+                and self._is_good_action(event.get("action"))
+            ):
+                return None
+            event["occurred_at"] = record.created
             line = orjson.dumps(event, option=_PASS_ON).decode()
-        except orjson.JSONEncodeError:
-            return None  # a lone surrogate, an integer over 64 bits, too deep
+        except (orjson.JSONEncodeError, RuntimeError):
+            # A lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
+            return None
         return line if len(line) <= MAX_PLAIN_LINE and is_plain_json(line) else None
 
     def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
@@ -127,13 +128,11 @@ class AuditFormatter(logging.Formatter):
             given = {_CLEANED: [f"audit: {type(given).__name__} in place of a dict"], "metadata": {"_value": given}}
         event = {**self._defaults, "outcome": _outcome(record), **current_context(), **given}
         self._complete(event, given, record)
-        if record.exc_info and record.exc_info[0]:
-            _add_exception(event, record.exc_info[0])
         return event
 
     def _complete(self, event: dict[str, Any], given: Mapping[str, Any], record: logging.LogRecord) -> None:
         """Add to *event* what only the record knows."""
-        if not given.get("request_id"):
+        if not is_request_id(given.get("request_id")):
             self._find_request_id(event, record)
         if self._store_message and "message" not in event:
             event["message"] = _message(record)
@@ -148,6 +147,9 @@ class AuditFormatter(logging.Formatter):
             if is_request_id(found):
                 event["request_id"] = str(found)
                 return
+        if "request_id" in event:
+            found = current_context().get("request_id")
+            event["request_id"] = found if is_request_id(found) else None
 
     def _is_good_action(self, action: Any) -> bool:
         if type(action) is not str:
@@ -171,14 +173,19 @@ class AuditFormatter(logging.Formatter):
     def _cleaned(self, event: dict[str, Any], record: logging.LogRecord, budget: int) -> dict[str, Any]:
         cleaning = self._cleaner.cleaning(budget)
         refused: dict[str, Any] = {name: event[name] for name in WRITER_FIELDS & event.keys()}
-        line: dict[str, Any] = {"occurred_at": _occurred_at(event, record, refused), "action": _action(event, refused)}
-        for name in sorted(CALLER_FIELDS & event.keys() - line.keys()):
-            line[name] = _field(name, event[name], cleaning, refused)
+        line: dict[str, Any] = {
+            "occurred_at": _occurred_at(event, record, refused),
+            "action": _action(event.get("action"), cleaning, refused),
+        }
+        for name in sorted(CALLER_FIELDS & event.keys() - line.keys() - JSON_FIELDS):
+            line[name] = _scalar(name, event[name], cleaning, refused)
         line["outcome"] = line["outcome"] or _outcome(record)
-        extra = {name: event[name] for name in event.keys() - CALLER_FIELDS - WRITER_FIELDS}
-        if extra:
+        # What may take all the room comes last, so that the fields and the user's columns have theirs.
+        if extra := {name: event[name] for name in event.keys() - CALLER_FIELDS - WRITER_FIELDS}:
             line["extra"] = cleaning.field("extra", extra)
-        metadata = line.get("metadata") or {}
+        for name in sorted(JSON_FIELDS & event.keys()):
+            line[name] = _object(name, event[name], cleaning, refused)
+        metadata = {**_exception(record), **(line.get("metadata") or {})}
         if refused:
             metadata = {**metadata, _REFUSED: cleaning.field(_REFUSED, refused)}
         if cleaning.marks:
@@ -216,59 +223,54 @@ def _outcome(record: logging.LogRecord) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
-    try:
+    with suppress(Exception):
         return record.getMessage()
-    except Exception:  # noqa: BLE001 - wrong arguments for the format, or an argument's own __str__
+    # Wrong arguments for the format, or an argument's own __str__; or the message's.
+    with suppress(Exception):
         return f"{record.msg!s} (bad format arguments)"
+    return f"{type(record.msg).__name__} (unreadable)"
 
 
-def _add_exception(event: dict[str, Any], exception: type[BaseException]) -> None:
-    """Put the type into the metadata: never the text, which may hold a secret."""
-    metadata = event.get("metadata")
-    metadata = metadata if isinstance(metadata, Mapping) else {} if metadata is None else {"_value": metadata}
-    event["metadata"] = {"exception": exception.__name__, **metadata}
+def _exception(record: logging.LogRecord) -> dict[str, str]:
+    """Return the exception's type for the metadata: never its text, which may hold a secret."""
+    return {"exception": record.exc_info[0].__name__[:MAX_TEXT]} if record.exc_info and record.exc_info[0] else {}
 
 
 def _occurred_at(event: Mapping[str, Any], record: logging.LogRecord, refused: dict[str, Any]) -> float:
     given = event.get("occurred_at")
-    if given is not None:
-        try:
-            moment = datetime.fromisoformat(given) if isinstance(given, str) else given
-            if isinstance(moment, datetime) and moment.tzinfo is not None:
-                return moment.timestamp()
-        except (ValueError, OverflowError):
-            pass
-        # A naive time would silently take the time zone of the server's session.
-        refused["occurred_at"] = given
-        diagnostics.warn(
-            "occurred_at", "occurred_at of an audit event must be an aware datetime; its record's time is stored"
-        )
+    if given is None:
+        return record.created
+    with suppress(Exception):  # no date, or a tzinfo of the caller's
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+        if isinstance(moment, datetime) and moment.utcoffset() is not None:
+            return moment.timestamp()
+    # A naive time would silently take the time zone of the server's session.
+    refused["occurred_at"] = given
+    diagnostics.warn(
+        "occurred_at", "occurred_at of an audit event must be an aware datetime; its record's time is stored"
+    )
     return record.created
 
 
-def _action(event: Mapping[str, Any], refused: dict[str, Any]) -> str:
+def _action(given: Any, cleaning: Cleaning, refused: dict[str, Any]) -> str:
     """Return the action as it is stored, in words that a later search can find."""
-    action = event.get("action")
-    if not isinstance(action, str) or not action or action.startswith("audit."):
-        if action:
-            refused["action"] = action
+    action = cleaning.short_field("action", given, MAX_TEXT) if issubclass(type(given), str) else ""
+    if not action or action.startswith("audit."):
+        if action or not issubclass(type(given), str | None):
+            refused["action"] = given
         diagnostics.warn(
             "action", "An audit event without an action of its own is stored as 'unknown'; give it 'entity.verb'"
         )
         return "unknown"
-    return action
+    if not _ACTION.fullmatch(action):
+        diagnostics.warn("action form", "Action %r of an audit event is not of the form 'entity.verb'", action)
+    return str(action)
 
 
-def _field(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) -> Any:
-    if value is None or (isinstance(value, str) and not value):
-        return None
-    if name == "request_id" and not is_request_id(value):
-        return None
-    if name == "message":
-        return cleaning.text_field(name, value, MAX_MESSAGE)
-    if name in TEXT_FIELDS or name in ID_FIELDS or name == "source_ip":
-        return _scalar(name, value, cleaning, refused)
+def _object(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) -> dict[str, Any] | None:
     cleaned = cleaning.field(name, value)
+    if cleaned is None or cleaned == "":
+        return None
     if isinstance(cleaned, dict):
         return cleaned
     if name == "metadata":
@@ -278,10 +280,12 @@ def _field(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) -
 
 
 def _scalar(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) -> str | int | None:
-    cleaned = cleaning.field(name, value)
+    cleaned = cleaning.short_field(name, value, MAX_MESSAGE if name == "message" else MAX_TEXT)
+    if cleaned is None or cleaned == "" or (name == "request_id" and not is_request_id(cleaned)):
+        return None
     if type(cleaned) is int and name in ID_FIELDS:
         return cleaned
     if isinstance(cleaned, str | int | float) and (name != "outcome" or cleaned in OUTCOMES):
-        return cleaning.text_field(name, cleaned, MAX_TEXT)
+        return str(cleaned)
     refused[name] = value
     return "unknown" if name == "outcome" else None

@@ -16,7 +16,10 @@ _NO_ID = frozenset({"", "-", "none", "null"})
 
 def is_request_id(value: Any) -> bool:
     """Tell whether *value* is an id and not one of the words that log formats print for none."""
-    return value is not None and str(value).lower() not in _NO_ID
+    try:
+        return value is not None and str(value).lower() not in _NO_ID
+    except Exception:  # noqa: BLE001 - a proxy of the application's, bound to no request
+        return False
 
 
 def sources(given: RequestIdSource | Sequence[RequestIdSource]) -> list[Source]:
