@@ -236,13 +236,16 @@ def move_misfits(event: dict[str, Any], table: Table, *, all_but_text: bool = Fa
     for place, columns in ((event, _movable(table)), (event.get("extra") or {}, table.user_columns)):
         for name, column in columns.items():
             fits = column.is_free_text if all_but_text else column.takes(place.get(name))
-            if place.get(name) is not None and not fits:
+            # An action that cannot be "unknown" either has nowhere to go.
+            if place.get(name) is not None and not fits and (name, place[name]) != ("action", "unknown"):
                 refused[name] = place.pop(name)
     if "action" in refused:
         event["action"] = "unknown"
     if refused:
         metadata = event.get("metadata") or {}
-        event["metadata"] = {**metadata, REFUSED: {**(metadata.get(REFUSED) or {}), **refused}}
+        before = metadata.get(REFUSED) or {}
+        before = before if isinstance(before, dict) else {"_value": before}
+        event["metadata"] = {**metadata, REFUSED: {**before, **refused}}
     return bool(refused)
 
 
