@@ -19,6 +19,7 @@ import orjson
 from . import diagnostics
 from .cleaning import Cleaner, Cleaning, is_plain_json
 from .context import current_context
+from .errors import ConfigurationError
 from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS, OUTCOMES, WRITER_FIELDS
 from .masking import Masker, MaskWith
 from .references import resolve
@@ -69,6 +70,8 @@ class AuditFormatter(logging.Formatter):
         store_message: bool = True,
     ) -> None:
         super().__init__()
+        if not isinstance(service, str | None) or not isinstance(store_message, bool):
+            raise ConfigurationError(f"service={service!r} must be a text, store_message={store_message!r} a bool")
         if isinstance(mask_with, str) and ":" in mask_with:
             mask_with = resolve("mask_with", mask_with)
         self._cleaner = Cleaner(Masker(mask, unmask, mask_with))
