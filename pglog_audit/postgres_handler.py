@@ -111,13 +111,18 @@ class PostgresHandler(logging.Handler):
             self._is_emitting = False
 
     def _emit_line(self, line: str) -> None:
-        written = self.write([line])
+        first = written = self.write([line])
         if written.verdict is Verdict.AWAY:
             # A connection that was kept may have died since the last record; a new one tells.
             written = self.write(written.left)
-        if written.left or written.refused:
-            self.lost["refused" if written.refused else "not stored"] += 1
-            diagnostics.warn("lost", "Audit event lost (%s): %s", lines.describe(line), written.problem)
+        if first.duplicates:
+            self._lose("conflict", line, "a unique index has such a row")
+        elif written.left or written.refused:
+            self._lose("refused" if written.refused else "not stored", line, written.problem)
+
+    def _lose(self, reason: str, line: str, why: str | None) -> None:
+        self.lost[reason] += 1
+        diagnostics.warn("lost", "Audit event lost (%s): %s", lines.describe(line), why)
 
     def write(self, batch: Sequence[str]) -> Written:
         """
@@ -141,13 +146,15 @@ class PostgresHandler(logging.Handler):
                 if done.left:
                     break
             else:
-                self._unforeseen = 0
                 done.stored += stored
                 done.duplicates += len(chunk) - stored
         done.left += [line for chunk in reversed(todo) for line in chunk]
         if done.refused and not done.stored and not done.duplicates:
             # Nothing shows that the table takes anything at all: that is no line's fault, and no line is rejected.
-            done.left, done.refused, done.verdict = done.refused + done.left, [], Verdict.CONFIGURATION
+            # They wait as they were: what was moved to the metadata meanwhile did not help.
+            done.left, done.refused, done.verdict = list(batch), [], Verdict.CONFIGURATION
+        if not done.left:
+            self._unforeseen = 0
         return done
 
     def _after(self, error: Exception, chunk: list[str], done: Written) -> list[list[str]]:
@@ -155,7 +162,7 @@ class PostgresHandler(logging.Handler):
         done.problem, done.verdict = words(error), verdict(error)
         if done.verdict is Verdict.UNKNOWN:
             self._unforeseen += 1
-        if done.verdict is Verdict.REFUSED or self._unforeseen > _TRIES:
+        if done.verdict is Verdict.REFUSED or (done.verdict is Verdict.UNKNOWN and self._unforeseen > _TRIES):
             repaired = self._repaired(chunk, all_but_text=len(chunk) == 1)
             if repaired is not None:
                 return [repaired]

@@ -71,6 +71,10 @@ class AuditQueueListener(QueueListener):
         self._writer_id = ""
         self._in_hand: list[str] = []
         self._batch_size = self.options.batch_size
+        self._min_batch = 0
+        """Lines of the next batch at least: one more than the table refused altogether."""
+        self._were_sent = False
+        """Whether lines in hand may be rows already."""
         self._delay = 0.0
         self._wanted_until = 0.0
         self._times_given_up = 0
@@ -99,6 +103,8 @@ class AuditQueueListener(QueueListener):
         # After the put: a writer that ends has looked into the queue after it said so.
         if not self._running:
             self.start_writer()
+        if processes.is_ending():
+            processes.finish([self], FLUSH_TIMEOUT)
 
     def _is_writing(self) -> bool:
         """Tell whether the database answers, and another thread writes."""
@@ -220,6 +226,7 @@ class AuditQueueListener(QueueListener):
             if self._in_hand:
                 self._deliver()
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens; the lines are in hand
+            self._were_sent = True
             diagnostics.warn("writer", "The audit writer failed and tries again: %r", error)
             self._wait_after(repr(error))
 
@@ -227,7 +234,7 @@ class AuditQueueListener(QueueListener):
         """Add to the lines in hand until the batch is full, or its first line old enough."""
         room = _MAX_BATCH_BYTES - sum(map(lines.size, self._in_hand))
         deadline = time.monotonic() if self._in_hand else None
-        while len(self._in_hand) < self._batch_size and room > 0:
+        while (len(self._in_hand) < self._batch_size and room > 0) or len(self._in_hand) < self._min_batch:
             try:
                 item = self._lines.get(deadline)
             except Empty:
@@ -246,15 +253,20 @@ class AuditQueueListener(QueueListener):
         return self.writer.format(record) if is_audit_record(record) else None
 
     def _deliver(self) -> None:
-        batch, rest = self._in_hand[: self._batch_size], self._in_hand[self._batch_size :]
+        size = max(self._batch_size, self._min_batch)
+        batch, rest = self._in_hand[:size], self._in_hand[size:]
         written = self.writer.write(batch)
         if self._drop_what_was_given_up():
             return
         self._in_hand = written.left + rest
         self._account(written)
+        # If the table takes none of them, a further line tells whether the fault is theirs.
+        self._min_batch = len(batch) + 1 if written.verdict is Verdict.CONFIGURATION else 0
         if written.left:
+            self._were_sent = True
             self._after_failure(written)
         else:
+            self._were_sent = bool(rest) and self._were_sent
             self.problem, self._delay = None, 0.0
             self._batch_size = min(self._batch_size * 2, self.options.batch_size)
 
@@ -267,7 +279,9 @@ class AuditQueueListener(QueueListener):
 
     def _account(self, written: Written) -> None:
         self._counts["stored"] += written.stored
-        self._counts["duplicates"] += written.duplicates
+        self._counts["duplicates" if self._were_sent else _LOST + "conflict"] += written.duplicates
+        if written.duplicates and not self._were_sent:
+            diagnostics.warn("conflict", "%d audit events lost: a unique index has such rows", written.duplicates)
         for line in written.refused:
             self._lose("refused", line, written.problem)
         if written.stored:
