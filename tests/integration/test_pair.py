@@ -138,7 +138,7 @@ def test_the_listener_takes_one_postgres_handler(database):
 def test_another_listener_is_refused(database):
     """The handler's listener must be ours: Python's own starts no writer."""
     handler = AuditQueueHandler(SimpleQueue())
-    with pytest.raises(ConfigurationError, match="'listener': 'pglog_audit.AuditQueueListener'"):
+    with pytest.raises(ConfigurationError, match=r"'listener': 'pglog_audit\.AuditQueueListener'"):
         handler.listener = QueueListener(handler.queue)
 
 
@@ -191,7 +191,7 @@ def test_a_stock_pair_configured_twice_loses_nothing(database, logger):
 
 
 def test_a_stock_queue_handler_before_our_listener(database, logger):
-    """Records that Python's QueueHandler put into the queue are batched by our listener; flush and exit wait for them."""
+    """Records that a stock QueueHandler queued are batched by our listener, and flush waits for them."""
     queue = SimpleQueue()
     handler = QueueHandler(queue)
     handler.addFilter(AuditFilter())
