@@ -109,7 +109,7 @@ class Reader:
                 case "python":
                     output = self._run_python(block, names)
                 case "text":
-                    self._compare(block, output or self.stored(block))
+                    self.compare(block, output or self.stored(block))
                 case "console":
                     self._run_commands(block)
                 case "sql":
@@ -155,7 +155,7 @@ class Reader:
             if command.startswith("export "):
                 self._exports += self.localized(command) + "\n"
             elif not is_installation(command):
-                self._compare(Block("text", expected, block.line), self.shell(command))
+                self.compare(Block("text", expected, block.line), self.shell(command))
 
     def _run_python(self, block: Block, names: dict[str, Any]) -> str:
         # The empty lines make a traceback name the line of README.md.
@@ -165,7 +165,8 @@ class Reader:
             exec(code, names)
         return output.getvalue()
 
-    def _compare(self, block: Block, output: str) -> None:
+    def compare(self, block: Block, output: str) -> None:
+        """Let *block* be what came out."""
         expected, actual = _normalized(block.text), _normalized(output)
         pattern = "".join(
             r"(?:.*\n)*?" if line == "...\n" else re.escape(line) for line in expected.splitlines(keepends=True)

@@ -1,7 +1,6 @@
 """README.md does what it says."""
 
 import asyncio
-import gc
 import logging
 import logging.config
 import re
@@ -50,7 +49,7 @@ def configure(handlers, filters=None):
 
 def test_every_section_with_blocks_is_followed() -> None:
     """No block stands in README.md that no test here runs."""
-    followed = set(re.findall(r'follow\(\s*"(.+?)"', Path(__file__).read_text("utf-8")))
+    followed = set(re.findall(r'(?:follow\(|read_sections\(\)\[)\s*"(.+?)"', Path(__file__).read_text("utf-8")))
     runnable = {
         title
         for title, blocks in read_sections().items()
@@ -104,6 +103,15 @@ def test_what_a_log_call_can_say(reader, logger) -> None:
         {"channel": "sms", "exception": "ConnectionError"},
         2,
     )
+
+
+def test_what_makes_no_row(reader, logger) -> None:
+    """The four ways to no row that README.md warns of are these."""
+    logger.debug("Below the level", extra=audit("a.b"))
+    logger.info("No extra", audit("a.b"))
+    logging.LoggerAdapter(logger, {"other": 1}).info("Replaced", extra=audit("a.b"))
+    logging.getLogger("elsewhere").error("Elsewhere", extra=audit("a.b"))
+    assert reader.rows() == []
 
 
 def test_who_is_acting(reader, logger) -> None:
@@ -225,10 +233,11 @@ def test_reading_back(reader, logger) -> None:
     reader.follow("Reading back", event_id=event_id)
 
 
-def test_waiting_and_counting(reader, logger) -> None:
-    """flush() waits for the row, and stats() counts it."""
-    gc.collect()  # the writers of former tests have counted, too
-    reader.follow("Waiting and counting", logger=logger, audit=audit)
+def test_waiting_and_counting(reader) -> None:
+    """flush() waits for the row, and stats() counts it; in a process of its own, since it counts all writers."""
+    program, shown = read_sections()["Waiting and counting"]
+    (reader.home / "count.py").write_text(PREFACE + program.text)
+    reader.compare(shown, reader.shell("python -W error count.py"))
 
 
 def test_masking(reader) -> None:
@@ -251,6 +260,14 @@ def test_a_rolled_back_transaction_leaves_its_row(reader, logger) -> None:
         logger.info("Placed", extra=audit("order.place.logged"))
         connection.rollback()
     assert [row["action"] for row in reader.rows()] == ["order.place.logged"]
+
+
+def test_an_exit_while_the_database_is_down(reader) -> None:
+    """One line says how many events were lost, and why."""
+    program = PREFACE.replace("flush_interval=600", "'postgresql://app@127.0.0.1:1/app', shutdown_timeout=0.5")
+    program += "logger.info('Begun', extra=audit('job.begin'))\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"pglog_audit: 1 audit events lost at exit: .*refused.*", done.stderr.splitlines()[-1])
 
 
 def test_a_script_that_handles_sigterm_loses_nothing(reader) -> None:
