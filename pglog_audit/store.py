@@ -184,8 +184,10 @@ def _until(limit: float, generator: Generator[Any, Any, Any]) -> Generator[Any, 
         state = next(generator)
         while True:
             ready = yield state
-            if time.monotonic() > limit:
-                raise TimeoutError("the server did not answer in time")
-            state = generator.send(ready)
+            if time.monotonic() <= limit:
+                state = generator.send(ready)
+            else:
+                # Into it, again and again until it ends: left half way it would complain when it is collected.
+                state = generator.throw(TimeoutError("the server did not answer in time"))
     except StopIteration as stop:
         return stop.value
