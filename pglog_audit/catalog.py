@@ -74,7 +74,7 @@ class Table:
         values += [(column, _with_default(_of("extra", name), column)) for name, column in self.user_columns.items()]
         return template("insert_events").format(
             table=sql.Identifier(self.schema, self.name),
-            columns=sql.SQL(", ").join(sql.Identifier(column.name) for column, _ in values),
+            columns=sql.SQL(", ").join(_name(column.name) for column, _ in values),
             values=sql.SQL(", ").join(value for _, value in values),
             definitions=_definitions({**self.fields, "extra": _EXTRA}),
             user_columns=self._user_columns(),
@@ -90,7 +90,7 @@ class Table:
         value: sql.Composable = _of("line", field)
         if field == "occurred_at":
             value = sql.SQL("to_timestamp({})").format(value)
-            if column.base == "timestamp":
+            if column.type.endswith(" without time zone"):
                 value = sql.SQL("({} AT TIME ZONE 'UTC')").format(value)
             return value
         if field == "metadata":
@@ -102,7 +102,7 @@ class Table:
         return sql.SQL(
             "(CASE WHEN line.extra IS NULL THEN COALESCE(line.metadata, '{{}}')"
             " ELSE (line.extra - {names}::text[]) || COALESCE(line.metadata, '{{}}') END)::{type}"
-        ).format(names=sql.Literal(list(self.user_columns)), type=_verbatim(column.type))
+        ).format(names=_verbatim(sql.Literal(list(self.user_columns)).as_string()), type=_verbatim(column.type))
 
 
 _EXTRA = Column("extra", "jsonb", None, "jsonb")
@@ -150,7 +150,7 @@ def _table(schema: str, name: str, usable: dict[str, Column], columns: Mapping[s
 
 
 def _of(source: str, name: str) -> sql.Composed:
-    return sql.SQL("{}.{}").format(sql.Identifier(source), sql.Identifier(name))
+    return sql.SQL("{}.{}").format(_name(source), _name(name))
 
 
 def _definitions(columns: Mapping[str, Column]) -> sql.Composed:
@@ -159,7 +159,7 @@ def _definitions(columns: Mapping[str, Column]) -> sql.Composed:
         for name, column in columns.items()
     }
     return sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(name), _verbatim(kind)) for name, kind in types.items()
+        sql.SQL("{} {}").format(_name(name), _verbatim(kind)) for name, kind in types.items()
     )
 
 
@@ -169,8 +169,12 @@ def _with_default(value: sql.Composable, column: Column) -> sql.Composable:
     return sql.SQL("COALESCE({}, {})").format(value, _verbatim(column.default))
 
 
+def _name(name: str) -> sql.SQL:
+    return _verbatim(sql.Identifier(name).as_string())
+
+
 def _verbatim(text: str) -> sql.SQL:
-    """Return SQL that the server itself has spelled."""
+    """Return SQL that the server itself has spelled, or psycopg, which takes any percent sign for a parameter."""
     return sql.SQL(text.replace("%", "%%"))
 
 
