@@ -1,0 +1,55 @@
+"""The short way and the careful way of the formatter lead to the same."""
+
+import json
+import logging
+from collections import OrderedDict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pglog_audit import AuditFormatter
+from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
+from pglog_audit.formatter import MAX_LINE
+from tests.properties.strategies import any_json, any_text, plain_text, python_objects
+
+formatter = AuditFormatter()
+TEXTS = sorted(CALLER_FIELDS - JSON_FIELDS - {"action", "occurred_at"})
+OBJECTS = st.dictionaries(any_text, any_json, max_size=4)
+
+
+def snapshot(audit):
+    """Return what is stored of a log call with *audit*."""
+    record = logging.makeLogRecord({"msg": "An event", "created": 1.5, "levelno": logging.INFO, "audit": audit})
+    text = formatter.format(record)
+    assert "\n" not in text
+    assert len(text.encode()) <= MAX_LINE
+    return {name: value for name, value in json.loads(text).items() if value not in (None, {})}
+
+
+@given(
+    st.fixed_dictionaries(
+        {"action": st.just("a.b") | plain_text | any_text, "metadata": OBJECTS},
+        optional={
+            **dict.fromkeys(TEXTS, plain_text | any_text),
+            **dict.fromkeys(sorted(ID_FIELDS), st.uuids() | st.integers(0, 2**70) | any_text),
+            "changes": OBJECTS,
+        },
+    )
+)
+def test_both_ways_agree(audit):
+    """An event that needs no care is stored as if it had been walked with care."""
+    careful = snapshot({**audit, "metadata": OrderedDict(audit["metadata"])})
+    assert repr(snapshot(audit)) == repr({name: careful[name] for name in snapshot(audit)})
+    assert snapshot(audit).keys() == careful.keys()
+
+
+@given(python_objects)
+def test_an_audit_of_any_kind_is_one_short_line(audit):
+    """Whatever stands in place of the dict, a line within its bound comes of it."""
+    assert snapshot(audit)["action"]
+
+
+@given(st.dictionaries(any_text | st.sampled_from(sorted(CALLER_FIELDS)), python_objects))
+def test_a_dict_of_any_kind_is_one_short_line(audit):
+    """Whatever stands in the dict, a line within its bound comes of it."""
+    assert snapshot(audit)["action"]
