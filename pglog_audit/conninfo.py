@@ -44,8 +44,8 @@ def check_conninfo(conninfo: str) -> str:
     except (ProgrammingError, UnicodeError, ValueError):
         pass  # its text repeats what it cannot parse
     raise ConfigurationError(
-        "conninfo cannot be parsed: write postgresql://user@host:5432/dbname or host=… dbname=… user=…, and "
-        "percent-encode special characters of the password in the URL form (@ as %40, / as %2F)"
+        "conninfo cannot be parsed: write postgresql://user@host:5432/dbname or host=… dbname=… user=…; in a URL "
+        "percent-encode special characters: write an @ in user or password as %40, a / as %2F"
     )
 
 
