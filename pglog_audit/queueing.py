@@ -137,7 +137,8 @@ class AuditQueueListener(QueueListener):
         """Count what is queued as lost, at the end of the process, and return how many lines that are."""
         count = self._lines.give_up()
         self._counts[_LOST + "exit"] += count
-        self._times_given_up += 1
+        # A writer that waits for lines has none in hand to drop.
+        self._times_given_up += bool(count)
         self.writer.release()
         return count
 
