@@ -53,6 +53,8 @@ class AuditQueueListener(QueueListener):
         super().__init__(queue, *handlers, respect_handler_level=respect_handler_level)
         self.writer = handlers[0]
         self.writer.is_in_use = True
+        self.common_queue = queue
+        """What a handler knows it by; a forked child has another queue of its own."""
         self.options = self.writer.options
         self.shutdown_timeout = self.options.shutdown_timeout
         self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -185,6 +187,8 @@ class AuditQueueListener(QueueListener):
             except RuntimeError:
                 # The interpreter ends and starts no thread any more: what an exit hook logs is written right here.
                 self._running = False
+                self._wanted_until = time.monotonic() + FLUSH_TIMEOUT
+                self._lines.nudge()
                 self._step()
 
     def stop(self) -> None:
@@ -329,7 +333,7 @@ class AuditQueueHandler(QueueHandler):
     def listener(self) -> AuditQueueListener | None:
         """The listener; dictConfig sets it from Python 3.12 on, and a pair built by hand is found by its queue."""
         if self._listener is None:
-            found = (one for one in processes.writers() if getattr(one, "queue", None) is self.queue)
+            found = (one for one in processes.writers() if getattr(one, "common_queue", None) is self.queue)
             self.listener = next(found, None)
         return self._listener
 
