@@ -38,6 +38,7 @@ class Writer(Protocol):
 
 _writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
 _exit_registered_in = 0
+_is_ending = False
 
 
 def add(writer: Writer) -> None:
@@ -68,10 +69,21 @@ def drain_at_exit() -> None:
         sys.modules["multiprocessing.util"].Finalize(None, _drain, exitpriority=0)
 
 
+def is_ending() -> bool:
+    """Tell whether the drain at exit has been: nobody writes later what is queued from now on."""
+    return _is_ending
+
+
 def _drain() -> None:
-    """Write what is queued, as long as *shutdown_timeout* allows, and say in one line what was lost."""
+    global _is_ending
     ending = writers()
-    flush(ending, max((writer.shutdown_timeout for writer in ending), default=0.0))
+    finish(ending, max((writer.shutdown_timeout for writer in ending), default=0.0))
+    _is_ending = True
+
+
+def finish(ending: list[Writer], timeout: float) -> None:
+    """Write what is queued, as long as *timeout* allows, and say in one line what was lost."""
+    flush(ending, timeout)
     lost = sum(writer.give_up() for writer in ending)
     if lost:
         problem = next((writer.problem for writer in ending if writer.problem), "the database did not answer in time")
@@ -80,6 +92,8 @@ def _drain() -> None:
 
 
 def _begin_in_child() -> None:
+    global _is_ending
+    _is_ending = False
     diagnostics.reset()
     for writer in writers():
         writer.begin_in_child()
