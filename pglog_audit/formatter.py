@@ -128,7 +128,7 @@ class AuditFormatter(logging.Formatter):
     def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
         """Return what the event says, from the record, its *given* ``audit`` and the context, unchecked."""
         if not isinstance(given, Mapping):
-            given = {_CLEANED: [f"audit: {type(given).__name__} in place of a dict"], "metadata": {"_value": given}}
+            given = {"metadata": {"_value": given}}
         event = {**self._defaults, "outcome": _outcome(record), **current_context(), **given}
         self._complete(event, given, record)
         return event
@@ -175,6 +175,9 @@ class AuditFormatter(logging.Formatter):
 
     def _cleaned(self, event: dict[str, Any], record: logging.LogRecord, budget: int) -> dict[str, Any]:
         cleaning = self._cleaner.cleaning(budget)
+        given = record.audit  # type: ignore[attr-defined] # is_audit_record
+        if not isinstance(given, Mapping):
+            cleaning.marks.add(f"audit: {type(given).__name__} in place of a dict")
         refused: dict[str, Any] = {name: event[name] for name in WRITER_FIELDS & event.keys()}
         line: dict[str, Any] = {
             "occurred_at": _occurred_at(event, record, refused),

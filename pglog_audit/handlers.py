@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Unpack
 
 from . import processes
+from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler, check_formatter, handle_unlocked
 from .queueing import CLOSE_TIMEOUT, FLUSH_TIMEOUT, AuditQueueListener
@@ -49,6 +50,8 @@ class AuditHandler(logging.Handler):
         enabled: bool = True,
         **options: Unpack[HandlerOptions],
     ) -> None:
+        if not isinstance(enabled, bool):
+            raise ConfigurationError(f"enabled is {enabled!r}: it must be True or False")
         off = not enabled or os.environ.get("PGLOG_AUDIT_DISABLED", "").lower() in {"1", "true", "yes", "on"}
         # Without effect on anybody until the first record: no thread, no connection.
         self._postgres_handler = PostgresHandler("" if off and "pool" not in options else conninfo, **options)

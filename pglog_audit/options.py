@@ -136,6 +136,8 @@ def _columns(columns: Any) -> tuple[tuple[str, str], ...]:
     for field, column in named:
         if not isinstance(column, str):
             raise ConfigurationError(f"columns maps {field} to {column!r}: name a column of the table")
+    if len({column for _, column in named}) < len(named):
+        raise ConfigurationError(f"columns maps two fields to one column: {dict(named)}")
     return named
 
 

@@ -67,6 +67,6 @@ def words(error: Exception) -> str:
     if not isinstance(error, psycopg.Error) or not error.sqlstate:
         return str(error).strip().partition("\n")[0] or type(error).__name__
     constraint = f" by {error.diag.constraint_name}" if error.diag.constraint_name else ""
-    if verdict(error) is Verdict.REFUSED:
-        return f"a value is refused{constraint} ({type(error).__name__}, {error.sqlstate})"
+    if verdict(error) in (Verdict.REFUSED, Verdict.UNKNOWN):
+        return f"the server refuses{constraint or ' a value'} ({type(error).__name__}, {error.sqlstate})"
     return f"{error.diag.message_primary}{constraint} ({error.sqlstate})"

@@ -136,6 +136,19 @@ def test_columns_that_are_no_mapping(columns):
         read(columns=columns)
 
 
+def test_two_fields_in_one_column():
+    """One column cannot take two fields."""
+    with pytest.raises(ConfigurationError, match="columns maps two fields to one column"):
+        read(columns={"user_id": "who", "user_label": "who"})
+
+
+@pytest.mark.parametrize("enabled", ["false", 0, None])
+def test_enabled_is_a_truth_value(enabled):
+    """A text that looks false would switch on what it was meant to switch off."""
+    with pytest.raises(ConfigurationError, match=r"enabled is .*: it must be True or False"):
+        AuditHandler("dbname=app", enabled=enabled)
+
+
 @pytest.mark.parametrize("field", ["occured_at", "recorded_at", "writer_id", "writer_seq", 5, None, ""])
 def test_columns_of_unknown_fields(field):
     """A field that there is not, or that is the writer's own, is refused with the list of fields."""
@@ -239,7 +252,9 @@ def test_an_async_pool_is_refused_by_name(name):
         read(None, pool=asyncio.run(make()))
 
 
-@pytest.mark.parametrize("pool", [5, object(), SimpleNamespace(), psycopg_pool.ConnectionPool], ids=str)
+@pytest.mark.parametrize(
+    "pool", [5, object(), SimpleNamespace(), psycopg_pool.ConnectionPool], ids=["int", "object", "namespace", "class"]
+)
 def test_a_pool_that_is_none(pool):
     """Another object is refused with its type."""
     with pytest.raises(ConfigurationError, match=rf"pool is a {type(pool).__name__}: it must be"):

@@ -87,7 +87,7 @@ def test_everything_else_is_unknown(error):
     assert verdict(error) is Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("state", ["22P02", "22001", "23502", "23505"])
+@pytest.mark.parametrize("state", ["22P02", "22001", "23502", "23505", "P0001", "XX000"])
 def test_a_refusal_is_told_without_the_value(state):
     """The server's texts repeat the row; the warning has state, constraint and our own words."""
     private = dict.fromkeys(("MESSAGE_DETAIL", "MESSAGE_HINT", "CONTEXT"), "hunter2")
@@ -97,7 +97,7 @@ def test_a_refusal_is_told_without_the_value(state):
     assert "one_each" in text
 
 
-@pytest.mark.parametrize("state", ["42501", "42P01", "P0001", "XX000", "40001"])
+@pytest.mark.parametrize("state", ["42501", "42P01", "40001"])
 def test_no_answer_is_told_with_the_rows_values(state):
     """Details, hints and contexts of the server are never repeated."""
     text = words(failure(state, "denied", MESSAGE_DETAIL="hunter2", MESSAGE_HINT="hunter2", CONTEXT="hunter2"))
