@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import psycopg
@@ -78,8 +78,7 @@ class Store:
         notices: list[psycopg.errors.Diagnostic] = []
         connection.add_notice_handler(notices.append)
         try:
-            # One round trip for the whole transaction.
-            with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext(), connection.transaction():
+            with _one_trip(connection):
                 connection.execute(template("limit_batch"), limits)
                 connection.execute(template("keep_durable"))
                 cursor = connection.execute(self._insert, {"lines": f"[{','.join(lines)}]"})  # type: ignore[arg-type] # set with table
@@ -153,6 +152,24 @@ class Store:
         return check_conninfo(conninfo or ""), given
 
 
+@contextmanager
+def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """
+    Make one transaction of the block, and send it in one go.
+
+    psycopg's own, in a pipeline, would wait for the server before the first statement and before COMMIT.
+    """
+    try:
+        with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext():
+            connection.execute(template("begin_batch"))
+            yield
+            connection.execute(template("commit_batch"))
+    except Exception:
+        with suppress(psycopg.Error, TimeoutError):
+            connection.rollback()
+        raise
+
+
 def _ends_connection(error: Exception) -> bool:
     return verdict(error) is Verdict.AWAY or isinstance(error, TimeoutError)
 
@@ -174,6 +191,11 @@ def _deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[N
     connection.wait = wait_until  # type: ignore[method-assign,assignment] # psycopg's one door to the socket
     try:
         yield
+    except psycopg.OperationalError as error:
+        # A pipeline that waits cannot be left, and says so in place of the deadline.
+        if isinstance(error.__context__, TimeoutError):
+            raise error.__context__ from None
+        raise
     finally:
         del connection.wait
 

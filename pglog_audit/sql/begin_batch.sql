@@ -1,0 +1,2 @@
+-- The start of a batch.
+BEGIN
