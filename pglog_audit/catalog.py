@@ -68,6 +68,11 @@ class Table:
         """Whether a line that is sent twice makes one row: only an ``id`` can tell."""
         return "id" in self.fields
 
+    @property
+    def homeless(self) -> list[str]:
+        """Our fields whose column is gone or closed though the table is ours: their values go to the metadata."""
+        return sorted(CALLER_FIELDS - self.fields.keys()) if "writer_seq" in self.fields else []
+
     def insert(self) -> sql.Composed:
         """Return the statement that makes rows of the JSON array ``%(lines)s``."""
         values = [(column, self._value(field, column)) for field, column in self.fields.items()]
@@ -76,7 +81,7 @@ class Table:
             table=sql.Identifier(self.schema, self.name),
             columns=sql.SQL(", ").join(_name(column.name) for column, _ in values),
             values=sql.SQL(", ").join(value for _, value in values),
-            definitions=_definitions({**self.fields, "extra": _EXTRA}),
+            definitions=_definitions({**self.fields, **dict.fromkeys(self.homeless, _EXTRA), "extra": _EXTRA}),
             user_columns=self._user_columns(),
         )
 
@@ -100,12 +105,22 @@ class Table:
     def _metadata(self, column: Column) -> sql.Composable:
         """Merge what has no column into the metadata, where a key of the same name wins."""
         return sql.SQL(
-            "(CASE WHEN line.extra IS NULL THEN COALESCE(line.metadata, '{{}}')"
+            "({homeless}CASE WHEN line.extra IS NULL THEN COALESCE(line.metadata, '{{}}')"
             " ELSE (line.extra - {names}::text[]) || COALESCE(line.metadata, '{{}}') END)::{type}"
-        ).format(names=_verbatim(sql.Literal(list(self.user_columns)).as_string()), type=_verbatim(column.type))
+        ).format(
+            homeless=sql.SQL("").join(map(_as_object, self.homeless)),
+            names=_verbatim(sql.Literal(list(self.user_columns)).as_string()),
+            type=_verbatim(column.type),
+        )
 
 
 _EXTRA = Column("extra", "jsonb", None, "jsonb")
+
+
+def _as_object(field: str) -> sql.Composed:
+    return sql.SQL("CASE WHEN {0} IS NULL THEN '{{}}' ELSE jsonb_build_object({1}, {0}) END || ").format(
+        _of("line", field), sql.Literal(field)
+    )
 
 
 def describe(connection: Connection[Any], table: str, columns: Mapping[str, str]) -> Table:
@@ -146,7 +161,11 @@ def _table(schema: str, name: str, usable: dict[str, Column], columns: Mapping[s
         diagnostics.warn(
             "no metadata", "Table %s.%s has no column for metadata: what stands there is not stored", schema, name
         )
-    return Table(schema, name, fields, {name: column for name, column in usable.items() if name not in own})
+    described = Table(schema, name, fields, {name: column for name, column in usable.items() if name not in own})
+    if described.homeless:
+        text = "Table %s.%s has no column %s that this role may write: such values are stored in the metadata"
+        diagnostics.warn("homeless", text, schema, name, ", ".join(described.homeless))
+    return described
 
 
 def _of(source: str, name: str) -> sql.Composed:
@@ -158,9 +177,7 @@ def _definitions(columns: Mapping[str, Column]) -> sql.Composed:
         name: "float8" if name == "occurred_at" else "jsonb" if name == "metadata" else column.type
         for name, column in columns.items()
     }
-    return sql.SQL(", ").join(
-        sql.SQL("{} {}").format(_name(name), _verbatim(kind)) for name, kind in types.items()
-    )
+    return sql.SQL(", ").join(sql.SQL("{} {}").format(_name(name), _verbatim(kind)) for name, kind in types.items())
 
 
 def _with_default(value: sql.Composable, column: Column) -> sql.Composable:

@@ -98,7 +98,8 @@ class Store:
                 yield connection
             return
         if self._connection is None or self._connection.closed:
-            self._connection = self._connect()
+            # Columns and grants may have changed since.
+            self._connection, self.table = self._connect(), None
         yield self._connection
 
     @contextmanager
