@@ -8,12 +8,14 @@ from psycopg import sql
 from ..errors import ConfigurationError
 
 _MAX_BYTES = 63
+# Found now: in a child that was forked while another thread imports something, importlib would wait for ever.
+_FOLDER = files(__name__)
 
 
 @cache
 def template(name: str) -> sql.SQL:
     """Return the text of ``<name>.sql``; its ``{placeholders}`` are for :meth:`psycopg.sql.SQL.format`."""
-    return sql.SQL((files(__name__) / f"{name}.sql").read_text("utf-8"))
+    return sql.SQL((_FOLDER / f"{name}.sql").read_text("utf-8"))
 
 
 def identifier(table: str) -> sql.Identifier:
