@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .handlers import flush as flush
     from .handlers import stats as stats
     from .postgres_handler import PostgresHandler as PostgresHandler
-    from .queueing import AuditQueueHandler as AuditQueueHandler
-    from .queueing import AuditQueueListener as AuditQueueListener
+    from .queue_handler import AuditQueueHandler as AuditQueueHandler
+    from .queue_listener import AuditQueueListener as AuditQueueListener
     from .timeline import AuditLog as AuditLog
     from .timeline import TimelinePage as TimelinePage
 
@@ -36,8 +36,8 @@ _MODULES = {
     "flush": "handlers",
     "stats": "handlers",
     "PostgresHandler": "postgres_handler",
-    "AuditQueueHandler": "queueing",
-    "AuditQueueListener": "queueing",
+    "AuditQueueHandler": "queue_handler",
+    "AuditQueueListener": "queue_listener",
     "AuditLog": "timeline",
     "TimelinePage": "timeline",
 }

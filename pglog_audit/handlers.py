@@ -13,7 +13,7 @@ from . import processes
 from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler, check_formatter, handle_unlocked
-from .queueing import CLOSE_TIMEOUT, FLUSH_TIMEOUT, AuditQueueListener
+from .queue_listener import CLOSE_TIMEOUT, FLUSH_TIMEOUT, AuditQueueListener
 
 if TYPE_CHECKING:
     from .formatter import AuditFormatter
