@@ -1,0 +1,55 @@
+"""Log some events, and end in the way that the argument names."""
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+
+from pglog_audit import AuditHandler, audit
+
+logger = logging.getLogger("audit")
+logger.setLevel(logging.INFO)
+logger.addHandler(AuditHandler(shutdown_timeout=float(os.environ.get("SHUTDOWN_TIMEOUT", "5"))))
+if "QUIET" in os.environ:
+    logging.getLogger("pglog_audit").addHandler(logging.NullHandler())
+
+
+def log(count: int) -> None:
+    """Log *count* events."""
+    for n in range(count):
+        logger.info("Ticket opened", extra=audit("ticket.open", metadata={"n": n}))
+
+
+def log_in_thread() -> None:
+    """Log from a thread that outlives the main one."""
+    threading.main_thread().join()
+    log(10)
+
+
+way, count = sys.argv[1], int(sys.argv[2])
+if way == "hooks":
+    atexit.register(log, 10)  # runs after ours, which the first record registers
+log(count)
+if way == "hooks":
+    atexit.register(log, 10)  # runs before ours
+elif way == "sys.exit":
+    sys.exit(3)
+elif way == "exception":
+    raise LookupError("nobody caught this")
+elif way == "thread":
+    threading.Thread(target=log_in_thread).start()
+elif way == "sigint":
+    print("ready", flush=True)
+    signal.pause()
+elif way == "wait":
+    print("ready", flush=True)
+    sys.stdin.read()
+elif way == "shutdown":
+    logging.shutdown()
+    log(10)
+elif way == "late":
+    import multiprocessing  # noqa: F401 - after the first record
+
+    log(10)

@@ -1,0 +1,140 @@
+"""How a process ends: every way of it, with the database there, away or hanging."""
+
+import logging
+import os
+import re
+import signal
+import time
+
+import psycopg
+import pytest
+
+from tests.support import assert_exact, counts, run_program, start_program, wait_until
+
+LOST = re.compile(r"pglog_audit: (\d+) audit events? lost at exit: .+\n")
+
+
+@pytest.mark.parametrize(
+    ("way", "code", "expected"),
+    [
+        ("normally", 0, 500),
+        ("sys.exit", 3, 500),
+        ("exception", 1, 500),
+        ("thread", 0, 510),
+        ("hooks", 0, 520),
+        ("shutdown", 0, 510),
+        ("late", 0, 510),
+    ],
+)
+def test_a_script_that_ends_at_once_loses_nothing(database, way, code, expected):
+    """Whatever way Python ends, and whatever other exit hooks log, all events are rows and stderr stays clean."""
+    result = run_program("end.py", database.writer, way, "500")
+    assert result.returncode == code
+    errors = result.stderr
+    if way == "exception":
+        assert errors.startswith("Traceback")
+        errors = errors.partition("LookupError: nobody caught this\n")[2]
+    assert errors == ""
+    assert_exact(database, expected)
+
+
+def test_ctrl_c_loses_nothing(database):
+    """A real SIGINT ends the program with KeyboardInterrupt, after its events are rows."""
+    with start_program("end.py", database.writer, "sigint", "500") as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert errors.count("Traceback") == 1
+    assert_exact(database, 500)
+
+
+@pytest.mark.parametrize("way", ["normally", "sys.exit", "hooks", "shutdown"])
+def test_with_the_database_away_the_loss_is_told_in_one_line(way):
+    """The program ends within shutdown_timeout, and one line on stderr says how many events are lost, and why."""
+    began = time.monotonic()
+    result = run_program(
+        "end.py", "host=/nowhere dbname=none password=hunter2", way, "500", QUIET="1", SHUTDOWN_TIMEOUT="1"
+    )
+    assert time.monotonic() - began < 5 * (1 + 0.5 + 0.25)
+    told = [int(lost) for lost in LOST.findall(result.stderr)]
+    assert LOST.sub("", result.stderr) == ""
+    assert "/nowhere" in result.stderr
+    assert "hunter2" not in result.stderr
+    assert sum(told) == {"hooks": 520, "shutdown": 510}.get(way, 500)
+    assert len(told) == 1 or way == "hooks"
+
+
+def test_without_logging_set_up_the_warning_stands_there_too():
+    """Python shows warnings that nobody handles on stderr: the first failure, then the loss."""
+    result = run_program("end.py", "host=/nowhere dbname=none", "normally", "5", SHUTDOWN_TIMEOUT="0.5")
+    warning, loss = result.stderr.splitlines()
+    assert warning.startswith("Audit events wait")
+    assert "5 audit events lost at exit" in loss
+
+
+def test_nothing_to_write_is_nothing_to_say():
+    """A program that logs no audit event needs no database, and ends at once and in silence."""
+    result = run_program("end.py", "host=/nowhere dbname=none", "normally", "0")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_with_a_hanging_database_the_program_ends(server, database):
+    """A backend that is stopped in the middle of a batch holds the exit for shutdown_timeout, not for ever."""
+    with psycopg.connect(database.owner) as owner:
+        owner.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+        with start_program("end.py", database.writer, "wait", "500", QUIET="1", SHUTDOWN_TIMEOUT="1") as process:
+            (backend,) = wait_until(
+                lambda: database.rows(
+                    "SELECT pid FROM pg_stat_activity WHERE usename = 'pglog_writer' AND wait_event_type = 'Lock'"
+                )
+            )
+            os.kill(backend["pid"], signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                _, errors = process.communicate("", timeout=60)
+                assert time.monotonic() - began < 5 * (1 + 0.5 + 0.25)
+            finally:
+                os.kill(backend["pid"], signal.SIGCONT)
+    assert process.returncode == 0
+    assert [int(lost) for lost in LOST.findall(errors)] == [500]
+    assert LOST.sub("", errors) == ""
+
+
+def test_a_locked_table_holds_the_exit_no_longer_than_told(database):
+    """A lock that somebody else holds is a database that does not answer in time."""
+    with psycopg.connect(database.owner) as owner:
+        owner.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+        result = run_program("end.py", database.writer, "normally", "500", QUIET="1", SHUTDOWN_TIMEOUT="0.5")
+    assert result.returncode == 0
+    assert [int(lost) for lost in LOST.findall(result.stderr)] == [500]
+    assert LOST.sub("", result.stderr) == ""
+
+
+def test_a_slow_end_is_waited_for(database):
+    """What the database takes within shutdown_timeout is no loss: the lock goes away while the program ends."""
+    with psycopg.connect(database.owner) as owner:
+        owner.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+        with start_program("end.py", database.writer, "normally", "500", SHUTDOWN_TIMEOUT="60") as process:
+            wait_until(
+                lambda: database.rows(
+                    "SELECT FROM pg_stat_activity WHERE usename = 'pglog_writer' AND wait_event_type = 'Lock'"
+                )
+            )
+            owner.rollback()
+            _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert_exact(database, 500)
+
+
+def test_the_server_sees_an_orderly_goodbye(server, database):
+    """The connection is closed at exit: the server's log has no word about a client that went away."""
+    before = len(server._log.read_text())
+    run_program("end.py", database.writer, "normally", "100")
+    wait_until(lambda: not database.rows("SELECT FROM pg_stat_activity WHERE usename = 'pglog_writer'"))
+    log = server._log.read_text()[before:]
+    assert "unexpected EOF" not in log
+    assert "ERROR" not in log
+    assert counts(database) == (100, 100)
+    assert logging.getLogger("audit").handlers == []
