@@ -1,9 +1,9 @@
 """
 The listener of the pair: the thread that writes.
 
-It is the writer of its process: queue, numbers, thread and connection are its own, and handlers only hold it. Everything
-starts at the first record, in the process that logs it, because servers fork between configuration and the first
-request.
+It is the writer of its process: queue, numbers, thread and connection are its own, and handlers only hold it.
+Everything starts at the first record, in the process that logs it, because servers fork between configuration and the
+first request.
 """
 
 import logging
