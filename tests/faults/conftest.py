@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def make_server(cluster: Path) -> Iterator[Callable[..., LocalPostgres]]:
     def make(*, settings: dict[str, str] | None = None, **options: Any) -> LocalPostgres:
         subprocess.run(["cp", "--archive", cluster, home], check=True)
         server = LocalPostgres(directory=home, settings={**_SETTINGS, **(settings or {})}, **options)
+        servers.enter_context(closing(server))
         servers.callback(server.stop, "immediate")
         server.start()
         return server
