@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection, sql
+from psycopg import Connection, Cursor, sql
 from psycopg.rows import tuple_row
 
 from . import diagnostics
@@ -131,7 +131,7 @@ def describe(connection: Connection[Any], table: str, columns: Mapping[str, str]
     :raises SchemaError: there is no such table, or nothing that this role may write.
     """
     schema, _, name = table.rpartition(".")
-    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+    with connection.transaction(), Cursor(connection, row_factory=tuple_row) as cursor:
         found = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}).fetchone()
         if found is None:
             raise SchemaError(f"there is no table {table} in {connection.info.dbname}: run 'pglog-audit init'")

@@ -75,13 +75,15 @@ class Store:
             self._insert = self.table.insert()
         milliseconds = str(int(self.options.write_timeout * 1000))
         limits = {"lock_timeout": str(int(self.options.write_timeout * 500)), "statement_timeout": milliseconds}
+        # Not the connection's own: a pool of the user's may have raw cursors, which take other parameters.
+        cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         notices: list[psycopg.errors.Diagnostic] = []
         connection.add_notice_handler(notices.append)
         try:
             with _one_trip(connection):
-                connection.execute(template("limit_batch"), limits)
-                connection.execute(template("keep_durable"))
-                cursor = connection.execute(self._insert, {"lines": f"[{','.join(lines)}]"})  # type: ignore[arg-type] # set with table
+                cursor.execute(template("limit_batch"), limits)
+                cursor.execute(template("keep_durable"))
+                cursor.execute(self._insert, {"lines": f"[{','.join(lines)}]"})  # type: ignore[arg-type] # set with table
         finally:
             connection.remove_notice_handler(notices.append)
         if any(notice.sqlstate == "01000" for notice in notices):
@@ -141,10 +143,10 @@ class Store:
 
     def _target(self) -> tuple[str, dict[str, Any]]:
         """Return conninfo and further parameters; a callable is asked each time, for tokens that expire."""
-        conninfo, given = self.options.conninfo, {}
+        conninfo, given = self.options.conninfo, dict[str, Any]()
         if self.options.pool is not None:
             pool = check_pool(self.options.pool)
-            conninfo, given = pool.conninfo, dict(pool.kwargs or {})
+            conninfo, given = pool.conninfo, (pool.kwargs() if callable(pool.kwargs) else pool.kwargs) or {}
         if callable(conninfo):
             try:
                 conninfo = conninfo()
