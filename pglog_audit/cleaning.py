@@ -103,11 +103,14 @@ class Cleaner:
 def is_plain_json(line: str) -> bool:
     """Tell whether the texts in *line* can stand as they are: no NUL, which PostgreSQL refuses, no hint of a secret."""
     # One character is found at the speed of memory; only where it stands is there need for a longer look.
+    lower = line.lower()
     return not (
         "=" in line
-        or "bearer" in line.lower()
+        or "bearer" in lower
+        or "authorization" in lower
         or ("/" in line and "://" in line)
-        or ("\\" in line and "\\u0000" in line)
+        or ("'" in line and "':" in line)
+        or ("\\" in line and ("\\u0000" in line or '\\":' in line))
     )
 
 

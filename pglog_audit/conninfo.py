@@ -24,11 +24,18 @@ def find_conninfo(environ: Mapping[str, str] = os.environ) -> str | None:
     empty string, which means libpq's own variables, if ``PGHOST``, ``PGSERVICE`` or ``PGDATABASE`` is set.
     """
     if own := environ.get("PGLOG_AUDIT_CONNINFO"):
-        return check_conninfo(own)
+        return _check_variable("PGLOG_AUDIT_CONNINFO", own)
     url = environ.get("DATABASE_URL", "")
     if _DRIVER.match(url):
-        return check_conninfo(url)
+        return _check_variable("DATABASE_URL", url)
     return "" if any(environ.get(name) for name in _LIBPQ_VARIABLES) else None
+
+
+def _check_variable(name: str, conninfo: str) -> str:
+    try:
+        return check_conninfo(conninfo)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
 
 
 def check_conninfo(conninfo: str) -> str:
@@ -41,11 +48,16 @@ def check_conninfo(conninfo: str) -> str:
     try:
         if not _is_misread(conninfo):
             return make_conninfo(conninfo)
-    except (ProgrammingError, UnicodeError, ValueError):
-        pass  # its text repeats what it cannot parse
+    except (ProgrammingError, UnicodeError, ValueError) as error:
+        # Its other texts repeat what they cannot parse, which may be the end of a password.
+        if parameter := re.search(r'invalid URI query parameter: "(\w+)"', str(error)):
+            raise ConfigurationError(
+                f"conninfo has the parameter {parameter[1]}, which is none of libpq's: leave it out, or write libpq's "
+                "own, such as sslmode=disable"
+            ) from None
     raise ConfigurationError(
         "conninfo cannot be parsed: write postgresql://user@host:5432/dbname or host=… dbname=… user=…; in a URL "
-        "percent-encode special characters: write an @ in user or password as %40, a / as %2F"
+        "percent-encode special characters: write an @ in user or password as %40, a / as %2F, a space as %20"
     )
 
 

@@ -12,7 +12,7 @@ MaskWith: TypeAlias = str | Callable[[str, Any], Any]
 
 _SECRETS = frozenset(
     """password passwd pwd pw passphrase passcode secret token apikey authorization cookie session credential jwt otp
-    cvv cvc csrf xsrf sid sessionid""".split()
+    cvv cvc csrf xsrf sid sessionid ssn totp""".split()
 ) | {
     "api key",
     "access key",
@@ -30,6 +30,11 @@ _SECRETS = frozenset(
     "storage key",
     "authorization code",
     "backup code",
+    "mfa code",
+    "pin code",
+    "totp code",
+    "secret answer",
+    "security answer",
     "otp code",
     "recovery code",
     "verification code",
@@ -62,12 +67,14 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATOR = re.compile(r"[\W_]+")
 
 # A text of 256 kB must not take quadratic time: a name begins at a border and is at most 64 long.
-_ASSIGNMENT = re.compile(r"(?<![\w.\-])([A-Za-z_][\w.\-]{0,63})=")
+# "name=", and "'name': " as a dict or JSON that was printed has it.
+_ASSIGNMENT = re.compile(r"""(?<![\w.\-])([A-Za-z_][\w.\-]{0,63})(?:=|["']\s?:\s?)""")
 # Also as repr() writes it, b'...' and ['...', and without the closing quote, which may have been cut off.
 _VALUE = re.compile(
     r"""[bru(\[{]{0,2}(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$))|[^\s&;,#"'<>]+""", re.DOTALL
 )
 _BEARER = re.compile(r"""\b(bearer)\s+[^\s"',;]+""", re.IGNORECASE)
+_HEADER = re.compile(r"""\b(authorization\s?:\s?[\w-]{1,32})\s+[^\s"',;]+""", re.IGNORECASE)
 # Up to the last "@", which people forget to encode; or to where a long text was cut.
 _USERINFO = re.compile(r"(://[^\s/:@]*:)[^\s/]+(@|…$)")
 
@@ -136,10 +143,10 @@ class Masker:
         return self._mask_with if isinstance(self._mask_with, str) else self._mask_with(name, value)
 
     def mask_text(self, text: str) -> str:
-        """Mask ``Bearer …``, ``token=…`` and the password of a URL inside *text*."""
+        """Mask ``Bearer …``, ``token=…``, ``"token": …`` and the password of a URL inside *text*."""
         # First, because the blank after "Bearer" would end the value of "authorization=Bearer ...".
-        text = _BEARER.sub(r"\1 ***", text)
-        if "=" in text:
+        text = _BEARER.sub(r"\1 ***", _HEADER.sub(r"\1 ***", text))
+        if "=" in text or ":" in text:
             text = self._mask_assignments(text)
         return _USERINFO.sub(r"\1***\2", text) if "://" in text else text
 

@@ -8,6 +8,7 @@ and closing a connection there ends the parent's session. So a child only assign
 import atexit
 import os
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterable
@@ -28,6 +29,9 @@ class Writer(Protocol):
 
     def flush(self, timeout: float | None = None) -> int:
         """Wait for what is queued."""
+
+    def lost(self) -> int:
+        """Return how many lines were lost so far."""
 
     def give_up(self) -> int:
         """Count what is queued as lost."""
@@ -59,11 +63,14 @@ def flush(writers: Iterable[Writer], timeout: float) -> int:
 
 def drain_at_exit() -> None:
     """Register the drain, once in each process, when it first writes: so it runs before what was registered earlier."""
-    global _exit_registered_in
+    global _exit_registered_in, _is_ending
     if _exit_registered_in == os.getpid():
         return
     _exit_registered_in = os.getpid()
     atexit.register(_drain)
+    if not threading.main_thread().is_alive():
+        # Exit hooks run already, and none is added to those any more.
+        _is_ending = True
     if "multiprocessing.util" in sys.modules:
         # A child of multiprocessing ends without atexit before Python 3.13.
         sys.modules["multiprocessing.util"].Finalize(None, _drain, exitpriority=0)
@@ -71,7 +78,7 @@ def drain_at_exit() -> None:
 
 def is_ending() -> bool:
     """Tell whether the drain at exit has been: nobody writes later what is queued from now on."""
-    return _is_ending
+    return _is_ending or sys.is_finalizing()
 
 
 def _drain() -> None:
@@ -84,11 +91,13 @@ def _drain() -> None:
 def finish(ending: list[Writer], timeout: float) -> None:
     """Write what is queued, as long as *timeout* allows, and say in one line what was lost."""
     flush(ending, timeout)
+    before = sum(writer.lost() for writer in ending)
     lost = sum(writer.give_up() for writer in ending)
     if lost:
-        problem = next((writer.problem for writer in ending if writer.problem), "the database did not answer in time")
+        problem = next((writer.problem for writer in ending if writer.problem), "there was no time to write them")
+        also = f" (and {before} before)" if before else ""
         with suppress(Exception):  # stderr may be closed, or None
-            sys.stderr.write(f"pglog_audit: {lost} audit events lost at exit: {problem}\n")
+            sys.stderr.write(f"pglog_audit: {lost} audit event{'s' * (lost > 1)} lost at exit{also}: {problem}\n")
 
 
 def _begin_in_child() -> None:

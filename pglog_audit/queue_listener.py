@@ -9,6 +9,7 @@ first request.
 import logging
 import os
 import random
+import sys
 import threading
 import time
 import weakref
@@ -70,7 +71,7 @@ class AuditQueueListener(QueueListener):
         self._state_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._running = False
-        self._writer_id = ""
+        self._writer_id = str(uuid7())
         self._in_hand: list[str] = []
         self._batch_size = self.options.batch_size
         self._min_batch = 0
@@ -106,7 +107,7 @@ class AuditQueueListener(QueueListener):
         if not self._running:
             self.start_writer()
         if processes.is_ending():
-            processes.finish([self], FLUSH_TIMEOUT)
+            processes.finish([self], 0.0 if self.problem else FLUSH_TIMEOUT)
 
     def _is_writing(self) -> bool:
         """Tell whether the database answers, and another thread writes."""
@@ -131,9 +132,18 @@ class AuditQueueListener(QueueListener):
             self._wanted_until = max(self._wanted_until, deadline)
             self.start_writer()
             self._lines.nudge()
+            if not self._running or sys.is_finalizing():
+                # The interpreter ends, and no thread of ours runs any more.
+                self._wanted_until = float("inf")
+                self._step()
+                return max(0, goal - self._lines.settled)
         while self._lines.is_pending(goal) and time.monotonic() < deadline:
             time.sleep(POLL_INTERVAL)
         return max(0, goal - self._lines.settled)
+
+    def lost(self) -> int:
+        """Return how many lines were lost so far."""
+        return sum(count for name, count in self._counts.items() if name.startswith(_LOST))
 
     def give_up(self) -> int:
         """Count what is queued as lost, at the end of the process, and return how many lines that are."""
@@ -174,10 +184,10 @@ class AuditQueueListener(QueueListener):
     def start_writer(self) -> None:
         """Start the thread unless it runs."""
         with self._state_lock:
-            if self._running:
+            # A thread started while the interpreter is taken down never runs; 3.11 waits for it for ever.
+            if self._running or sys.is_finalizing():
                 return
             self._running = True
-            self._writer_id = self._writer_id or str(uuid7())
             processes.drain_at_exit()
             # Who closes handlers holds the lock of logging, which psycopg would need to find its level.
             _PSYCOPG_LOGGER.isEnabledFor(logging.DEBUG)
@@ -185,11 +195,7 @@ class AuditQueueListener(QueueListener):
             try:
                 self._thread.start()
             except RuntimeError:
-                # The interpreter ends and starts no thread any more: what an exit hook logs is written right here.
-                self._running = False
-                self._wanted_until = time.monotonic() + FLUSH_TIMEOUT
-                self._lines.nudge()
-                self._step()
+                self._running = False  # the interpreter ends and starts no thread any more: flush() writes
 
     def stop(self) -> None:
         """Write what is queued, for at most *shutdown_timeout*, and end the thread; a later record starts it again."""
@@ -272,6 +278,8 @@ class AuditQueueListener(QueueListener):
             self._after_failure(written)
         else:
             self._were_sent = bool(rest) and self._were_sent
+            if self.problem is not None:
+                diagnostics.warn("written again", "Audit events are written again, after: %s", self.problem)
             self.problem, self._delay = None, 0.0
             self._batch_size = min(self._batch_size * 2, self.options.batch_size)
 

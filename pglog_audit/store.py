@@ -162,15 +162,23 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
     psycopg's own, in a pipeline, would wait for the server before the first statement and before COMMIT.
     """
+    failure: Exception | None = None
     try:
-        with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext():
-            connection.execute(template("begin_batch"))
-            yield
-            connection.execute(template("commit_batch"))
-    except Exception:
+        with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext() as pipeline:
+            try:
+                connection.execute(template("begin_batch"))
+                yield
+                connection.execute(template("commit_batch"))
+                if pipeline:
+                    pipeline.sync()
+            except Exception as error:  # noqa: BLE001 - raised below: a pipeline left with it would log the next one
+                failure = error
+    except Exception as error:  # noqa: BLE001 - what comes of leaving a pipeline that failed
+        failure = failure or error
+    if failure:
         with suppress(psycopg.Error, TimeoutError):
             connection.rollback()
-        raise
+        raise failure
 
 
 def _ends_connection(error: Exception) -> bool:

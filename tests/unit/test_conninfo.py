@@ -111,7 +111,6 @@ MALFORMED = [
     "postgresql://app:@hunter2@db:5432/app",
     "postgresql://app:hunter2/x@db/app",
     "postgresql://app:x/hunter2@db/app",
-    "postgresql://app:hunter2@db/app?nonsense=1",
     "postgresql://app:hunter2@db/app?sslmode",
     "postgresql://app:hunter2@[::1/app",
     "postgresql+psycopg://app:p@hunter2@db/app",
@@ -157,3 +156,10 @@ def test_a_malformed_variable_is_refused_without_its_password(variable):
 def test_a_description_has_no_password(conninfo, described):
     """People are shown where the database is, and nothing secret."""
     assert describe_conninfo(conninfo) == described
+
+
+def test_a_parameter_of_another_driver_is_named():
+    """What asyncpg takes and libpq does not is told by its name, and so is the variable that it stands in."""
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URL: conninfo has the parameter ssl") as caught:
+        find_conninfo({"DATABASE_URL": "postgresql+asyncpg://app:hunter2@db/app?ssl=disable"})
+    assert "hunter2" not in str(caught.value)

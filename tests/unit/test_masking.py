@@ -388,3 +388,18 @@ def test_masking_takes_linear_time(text):
     limit = (resource.RLIMIT_CPU, (10, 10))
     done = subprocess.run([sys.executable, "-c", program, text], preexec_fn=lambda: resource.setrlimit(*limit))
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("payload {'password': 'hunter2', 'page': 2}", "payload {'password': ***, 'page': 2}"),
+        ('{"token":"hunter2","page":2}', '{"token":***,"page":2}'),
+        ('{"token_count": 3, "apiKey": "hunter2"}', '{"token_count": 3, "apiKey": ***}'),
+        ("Authorization: Basic aHVudGVyMg==", "Authorization: Basic ***"),
+        ("it's: password", "it's: password"),
+    ],
+)
+def test_a_printed_dict_or_header_is_masked(text, masked):
+    """People log whole payloads; a dict or JSON in a text has names as well."""
+    assert Masker().mask_text(text) == masked
