@@ -74,7 +74,10 @@ def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
         yield f"{result.table} is there already."
     if result.missing:
         yield f"It has no column for {', '.join(result.missing)}: the handler leaves these fields out."
-        yield 'Where a column has another name, say so: columns={"occurred_at": "created_at"}.'
+        yield (
+            'Where a column has another name, tell the handler columns={"occurred_at": "created_at"} and the timeline '
+            "--column occurred_at=created_at."
+        )
     if result.writer is not None:
         yield f"Role {result.writer} may insert events and has been given nothing else."
     else:

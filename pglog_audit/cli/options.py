@@ -47,9 +47,10 @@ def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return conninfo_option(table_option(command))
 
 
-def _id_types(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in given]
-    return {field.strip(): id_type.strip() for field, _, id_type in pairs}
+def pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Return what a repeated option FIELD=VALUE gives, by field."""
+    parts = [pair.partition("=") for pair in given]
+    return {field.strip(): value.strip() for field, _, value in parts}
 
 
 _writer_option = click.option(
@@ -59,7 +60,7 @@ _id_types_option = click.option(
     "--id-type",
     "id_types",
     multiple=True,
-    callback=_id_types,
+    callback=pairs,
     metavar="FIELD=TYPE",
     help="The type of an id column that is not uuid, such as user_id=bigint; may be repeated.",
 )

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..event import EVENT_FIELDS, ID_FIELDS, AuditEvent
 from ..timeline import MAX_LIMIT, AuditLog
-from .options import database_options
+from .options import database_options, pairs
 from .terminal import printable
 
 # Date and time of day, half a UUID, most actions; left to itself rich gives every column the same.
@@ -29,6 +29,14 @@ _WIDE = 160
 @click.option(
     "-n", "--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True, help="The length of a page."
 )
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    callback=pairs,
+    metavar="FIELD=COLUMN",
+    help="The column of a field that has another name there, such as occurred_at=created_at; may be repeated.",
+)
 @click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended; it told the cursor.")
 @click.option(
     "-o",
@@ -39,9 +47,9 @@ _WIDE = 160
     help="A table to read, or one JSON array with every field.",
 )
 @database_options
-def timeline(conninfo: str, table: str, output: str, **question: Any) -> None:
+def timeline(conninfo: str, table: str, columns: dict[str, str], output: str, **question: Any) -> None:
     """Show who did what, newest first."""
-    page = AuditLog(conninfo, table=table).timeline(**question)
+    page = AuditLog(conninfo, table=table, columns=columns).timeline(**question)
     if output == "json":
         click.echo(to_json(page))
     elif page:

@@ -267,7 +267,7 @@ def test_an_exit_while_the_database_is_down(reader) -> None:
     program = PREFACE.replace("flush_interval=600", "'postgresql://app@127.0.0.1:1/app', shutdown_timeout=0.5")
     program += "logger.info('Begun', extra=audit('job.begin'))\n"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"pglog_audit: 1 audit events lost at exit: .*refused.*", done.stderr.splitlines()[-1])
+    assert re.fullmatch(r"pglog_audit: 1 audit event lost at exit: .*refused.*", done.stderr.splitlines()[-1])
 
 
 def test_a_script_that_handles_sigterm_loses_nothing(reader) -> None:

@@ -377,3 +377,12 @@ class TestCommand:
         insert(database, event_id=event)
         result = run(database, "--user", str(user), "--event", str(event), "-o", "json")
         assert len(json.loads(result.stdout)) == 1
+
+
+def test_the_command_reads_a_table_with_other_names(empty_database: Database) -> None:
+    """--column says where the time stands in another program's table."""
+    empty_database.execute(NARROW)
+    insert_into = "INSERT INTO trail (action, created_at) VALUES ('branding.update', '2026-03-02 09:41:07+00')"
+    empty_database.execute(insert_into)
+    result = run(empty_database, "--table", "trail", "--column", "occurred_at=created_at", "-o", "json")
+    assert [event["action"] for event in json.loads(result.stdout)] == ["branding.update"]
