@@ -26,6 +26,7 @@ REFUSED = "_refused"
 
 _FIELDS = CALLER_FIELDS | WRITER_FIELDS
 _NEVER_WRITTEN = "recorded_at"
+_TRUTH_VALUES = frozenset("true false t f yes no y n on off 1 0".split())
 _DIGITS = re.compile(r"\s*[+-]?\d+\s*")
 
 
@@ -62,11 +63,6 @@ class Table:
     """Our fields' columns."""
     user_columns: Mapping[str, Column]
     """The columns that are none of ours."""
-
-    @property
-    def recognises_replays(self) -> bool:
-        """Whether a line that is sent twice makes one row: only an ``id`` can tell."""
-        return "id" in self.fields
 
     @property
     def homeless(self) -> list[str]:
@@ -134,16 +130,20 @@ def describe(connection: Connection[Any], table: str, columns: Mapping[str, str]
     with connection.transaction(), Cursor(connection, row_factory=tuple_row) as cursor:
         found = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}).fetchone()
         if found is None:
-            raise SchemaError(f"there is no table {table} in {connection.info.dbname}: run 'pglog-audit init'")
+            raise SchemaError(f"there is no table {table} in {connection.info.dbname}: run '{_init(table)}'")
         cursor.execute(template("qualify_names"))
         rows = cursor.execute(template("writer_columns"), {"schema": found[0], "name": found[1]}).fetchall()
     described = _table(found[0], found[1], {row[0]: Column(*row) for row in rows}, columns)
     if "action" not in described.fields:
         raise SchemaError(
             f"role {connection.info.user} may not insert into {table}: "
-            f"run 'pglog-audit init --writer {connection.info.user}' as the table's owner"
+            f"run '{_init(table)} --writer {connection.info.user}' as the table's owner"
         )
     return described
+
+
+def _init(table: str) -> str:
+    return "pglog-audit init" + ("" if table == "audit_log" else f" --table {table}")
 
 
 def _table(schema: str, name: str, usable: dict[str, Column], columns: Mapping[str, str]) -> Table:
@@ -218,18 +218,7 @@ def _integer(bits: int) -> Callable[[Any], bool]:
 
 
 def _boolean(value: Any) -> bool:
-    return isinstance(value, bool) or str(value).lower() in {
-        "true",
-        "false",
-        "t",
-        "f",
-        "yes",
-        "no",
-        "on",
-        "off",
-        "1",
-        "0",
-    }
+    return isinstance(value, bool) or str(value).lower() in _TRUTH_VALUES
 
 
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {

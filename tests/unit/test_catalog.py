@@ -173,12 +173,6 @@ def test_an_action_moves_once():
     assert event["metadata"][REFUSED] == {"action": "branding.update"}
 
 
-@pytest.mark.parametrize(("fields", "recognises"), [(["id:uuid", "action:text"], True), (["action:text"], False)])
-def test_only_an_id_tells_a_replay(fields, recognises):
-    """Without our id a line that is sent twice makes two rows."""
-    assert table(fields).recognises_replays is recognises
-
-
 def test_names_are_quoted():
     """A column with a quote in its name, or a schema with a blank, cannot leave its identifier."""
     odd = Table("my schema", "log", {"action": column("text", 'a"b; DROP TABLE x')}, {})
