@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 from . import processes
 from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
-from .postgres_handler import PostgresHandler, check_formatter, handle_unlocked
+from .postgres_handler import PostgresHandler
 from .queue_listener import CLOSE_TIMEOUT, FLUSH_TIMEOUT, AuditQueueListener
+from .unlocked_handler import UnlockedHandler
 
 if TYPE_CHECKING:
     from .formatter import AuditFormatter
 
 
-class AuditHandler(logging.Handler):
+class AuditHandler(UnlockedHandler):
     """
     Turn log records that carry an ``audit`` extra into rows, on a background thread.
 
@@ -62,15 +63,6 @@ class AuditHandler(logging.Handler):
         super().__init__(level)
         self.formatter: AuditFormatter
         self.setFormatter(self._postgres_handler.formatter)
-
-    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
-        """Set the formatter, which must be an :class:`AuditFormatter`: its text is what the database reads."""
-        check_formatter(self, fmt)
-        super().setFormatter(fmt)
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Emit *record* if it is an audit record and the filters let it pass; without logging's lock."""
-        return handle_unlocked(self, record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the snapshot of *record*."""

@@ -7,15 +7,15 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Unpack
+from typing import Unpack
 
 from uuid_utils import uuid7
 
 from . import catalog, diagnostics, lines
-from .errors import ConfigurationError
-from .formatter import AuditFormatter, is_audit_record
+from .formatter import AuditFormatter
 from .options import HandlerOptions, read_options
 from .store import Store
+from .unlocked_handler import UnlockedHandler
 from .verdict import Verdict, verdict, words
 
 _TRIES = 5
@@ -37,7 +37,7 @@ class Written:
     verdict: Verdict | None = None
 
 
-class PostgresHandler(logging.Handler):
+class PostgresHandler(UnlockedHandler):
     """
     Write audit records to PostgreSQL; alone, one row a record, now and in the caller's thread.
 
@@ -75,16 +75,6 @@ class PostgresHandler(logging.Handler):
         self._one_at_a_time = threading.RLock()
         self._to_emit: deque[str] = deque()
         self._is_emitting = False
-
-    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
-        """Set the formatter, which must be an :class:`AuditFormatter`: its text is what the database reads."""
-        check_formatter(self, fmt)
-        super().setFormatter(fmt)
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Emit *record* if it is an audit record and the filters let it pass; without logging's lock."""
-        # That lock is taken by whoever closes handlers, under the lock of all logging, while we may wait for a server.
-        return handle_unlocked(self, record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the row of *record*, or warn that it is lost."""
@@ -215,29 +205,3 @@ class PostgresHandler(logging.Handler):
         if not self.is_in_use:
             self.release()
         super().close()
-
-
-def handle_unlocked(handler: logging.Handler, record: logging.LogRecord) -> bool:
-    """Do what :meth:`logging.Handler.handle` does, for audit records alone and without the handler's lock."""
-    if not is_audit_record(record):
-        return False
-    if handler.filters:
-        passed: Any = handler.filter(record)
-        if not passed:
-            return False
-        if isinstance(passed, logging.LogRecord):  # 3.12: a filter may replace the record
-            record = passed
-    handler.emit(record)
-    return True
-
-
-def check_formatter(handler: logging.Handler, formatter: logging.Formatter | None) -> None:
-    """
-    Refuse a formatter that does not make snapshots.
-
-    :raises ConfigurationError: *formatter* is no :class:`AuditFormatter`.
-    """
-    if not isinstance(formatter, AuditFormatter):
-        raise ConfigurationError(
-            f"{type(handler).__name__} makes rows, not text: leave 'formatter' out or give an AuditFormatter"
-        )

@@ -7,11 +7,11 @@ from typing import Any
 from . import processes
 from .errors import ConfigurationError
 from .formatter import AuditFormatter
-from .postgres_handler import check_formatter, handle_unlocked
 from .queue_listener import CLOSE_TIMEOUT, AuditQueueListener
+from .unlocked_handler import UnlockedHandler
 
 
-class AuditQueueHandler(QueueHandler):
+class AuditQueueHandler(UnlockedHandler, QueueHandler):
     """
     Hand audit records to an :class:`AuditQueueListener`: the caller never waits for the database.
 
@@ -47,16 +47,6 @@ class AuditQueueHandler(QueueHandler):
         self._listener = listener
         listener.hold(self)
         self.setFormatter(listener.writer.formatter)
-
-    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
-        """Set the formatter, which must be an :class:`AuditFormatter`: its text is what the database reads."""
-        check_formatter(self, fmt)
-        super().setFormatter(fmt)
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        """Emit *record* if it is an audit record and the filters let it pass; without logging's lock."""
-        # The queue needs none, and whoever closes handlers would hold it for as long as it waits for the writer.
-        return handle_unlocked(self, record)
 
     def prepare(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, which is what is queued."""

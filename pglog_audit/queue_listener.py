@@ -174,7 +174,12 @@ class AuditQueueListener(QueueListener):
     def let_go(self, holder: object) -> None:
         """End the writer when its queue is empty, unless others hold it."""
         self._holders.discard(holder)
-        self._lines.nudge()
+        self._nudge()
+
+    def _nudge(self) -> None:
+        # One that nobody takes would look like a line that waits.
+        if self._running:
+            self._lines.nudge()
 
     def start(self) -> None:
         """Start the writer, which then runs until :meth:`stop`; the first record starts it too."""
@@ -202,7 +207,7 @@ class AuditQueueListener(QueueListener):
         self._started_by_hand = False
         self._holders.clear()
         self.flush(self.shutdown_timeout)
-        self._lines.nudge()
+        self._nudge()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(FLUSH_TIMEOUT)
 
