@@ -70,6 +70,21 @@ def test_multiprocessing_pools(database, way, method):
     assert run(database, way, method) == {"parent": 200, **{f"task-{n}": 100 for n in range(6)}}
 
 
+def test_children_of_one_moment_are_different_writers(database):
+    """However close together processes fork, none draws the ids of another, which would pass for a replay."""
+    logger = configure(database.writer)
+    children = []
+    for _ in range(16):
+        pid = os.fork()
+        if pid == 0:
+            log(logger, 10)
+            os._exit(logger.handlers[0].flush(60))
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 16
+    assert_exact(database, 160)
+    assert len(database.rows("SELECT DISTINCT writer_id FROM audit_log")) == 16
+
+
 def test_the_parents_connection_survives(database):
     """A forked child that ends, in whatever way, leaves the parent's session alone."""
     logger = configure(database.writer)
