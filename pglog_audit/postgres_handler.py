@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
-from uuid_utils import uuid7
+from uuid_utils import reseed_rng, uuid7
 
 from . import catalog, diagnostics, lines
 from .formatter import AuditFormatter
@@ -69,6 +69,9 @@ class PostgresHandler(UnlockedHandler):
 
     def _start(self) -> None:
         """Begin a writer's sequence, as every process must; a lock that came through a fork may never open."""
+        # Its own fork hook may come after ours, or never, where a server forks in C; and children that draw the same ids
+        # would take each other's lines for replays.
+        reseed_rng()
         self._pid = os.getpid()
         self._writer_id = str(uuid7())
         self._next_seq = itertools.count(1).__next__

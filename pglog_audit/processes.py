@@ -15,8 +15,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
-from uuid_utils import reseed_rng
-
 from . import diagnostics
 
 
@@ -105,8 +103,6 @@ def finish(ending: list[Writer], timeout: float) -> None:
 def _begin_in_child() -> None:
     global _is_ending
     _is_ending = False
-    # Its own hook may come after this one, and children that draw the same ids would take each other for replays.
-    reseed_rng()
     diagnostics.reset()
     for writer in writers():
         writer.begin_in_child()

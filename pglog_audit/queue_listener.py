@@ -90,8 +90,8 @@ class AuditQueueListener(QueueListener):
 
     def begin_in_child(self) -> None:
         """Start anew in a forked child: the lines in the queue, the thread and the connection are the parent's."""
-        self._begin(self._lines.renewed())
         self.writer.abandon()
+        self._begin(self._lines.renewed())
 
     # The threads that log
 
