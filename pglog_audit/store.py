@@ -8,7 +8,9 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq.abc import PGconn
 from psycopg.rows import tuple_row
+from psycopg.waiting import Ready, Wait
 
 from . import catalog
 from .conninfo import check_conninfo, describe_conninfo
@@ -170,6 +172,7 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
                 yield
                 connection.execute(template("commit_batch"))
                 if pipeline:
+                    connection.wait(_flush(connection.pgconn))
                     pipeline.sync()
             except Exception as error:  # noqa: BLE001 - raised below: a pipeline left with it would log the next one
                 failure = error
@@ -179,6 +182,17 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
         with suppress(psycopg.Error, TimeoutError):
             connection.rollback()
         raise failure
+
+
+def _flush(pgconn: PGconn) -> Generator[Wait, Ready | int, None]:
+    """
+    Send all that waits to be sent, as libpq's documentation of PQflush says.
+
+    A pipeline of psycopg flushes once a command, then only reads: the rest of some megabytes would stay here.
+    """
+    while pgconn.flush():
+        if (yield Wait.RW) & Ready.R:
+            pgconn.consume_input()
 
 
 def _ends_connection(error: Exception) -> bool:
