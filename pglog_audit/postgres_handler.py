@@ -69,8 +69,8 @@ class PostgresHandler(UnlockedHandler):
 
     def _start(self) -> None:
         """Begin a writer's sequence, as every process must; a lock that came through a fork may never open."""
-        # Its own fork hook may come after ours, or never, where a server forks in C; and children that draw the same ids
-        # would take each other's lines for replays.
+        # Its own fork hook may come after ours, or never, where a server forks in C; and children that draw the same
+        # ids would take each other's lines for replays.
         reseed_rng()
         self._pid = os.getpid()
         self._writer_id = str(uuid7())
