@@ -88,7 +88,7 @@ def test_the_middlewares_table() -> None:
 
 def test_the_commands_table() -> None:
     """It has every option of every command, with the commands that take it."""
-    [rows] = read_tables("The table and its roles")
+    [rows] = read_tables("The command line")
     documented = {(option, command) for row in rows for option in names_in(row[0]) for command in names_in(row[1])}
     assert documented == {
         (option, name)
