@@ -1,10 +1,13 @@
 """One audit event: the fields a caller may give, and the row that comes back."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
+
+from . import call_sites
 
 Id: TypeAlias = UUID | int | str
 """A value of an id column: uuid unless the table was made with ``--id-type``."""
@@ -107,7 +110,7 @@ def audit(
     if misplaced:
         # A TypeError here would fail the request that only wanted to report itself.
         event["_misplaced"] = misplaced
-    return {"audit": event}
+    return {"audit": call_sites.watched(event, sys._getframe(1))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

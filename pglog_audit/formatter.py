@@ -16,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from . import diagnostics
+from . import call_sites, diagnostics
+from .audit_records import take_event
 from .cleaning import Cleaner, Cleaning, is_plain_json
 from .context import current_context
 from .errors import ConfigurationError
@@ -34,14 +35,8 @@ MAX_PLAIN_LINE = MAX_LINE // 4
 
 _ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_PLAIN = (dict, call_sites.WatchedEvent)
 _CLEANED, _REFUSED = "_cleaned", "_refused"
-
-
-def is_audit_record(record: logging.LogRecord) -> bool:
-    """Tell whether *record* was logged with an ``audit`` extra."""
-    # psycopg and its pool log from threads of their own; a filter that adds ``audit`` to every record must not make
-    # the writer its own source.
-    return "audit" in record.__dict__ and record.name != "psycopg" and not record.name.startswith("psycopg.")
 
 
 class AuditFormatter(logging.Formatter):
@@ -99,7 +94,7 @@ class AuditFormatter(logging.Formatter):
 
     def _snapshot(self, record: logging.LogRecord) -> str:
         given = record.audit  # type: ignore[attr-defined] # is_audit_record
-        if type(given) is dict and record.levelno < logging.ERROR and not record.exc_info:
+        if type(given) in _PLAIN and record.levelno < logging.ERROR and not record.exc_info:
             event = {**self._defaults, **current_context(), **given}
             self._complete(event, given, record)
             snapshot = self._plain(event, record)
@@ -211,13 +206,16 @@ class AuditFilter(logging.Filter):
     :class:`AuditFormatter`.
     """
 
+    takes_events = True
+
     def __init__(self, name: str = "", **options: Any) -> None:
         super().__init__(name)
         self._formatter = AuditFormatter(**options)
+        call_sites.expect()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether *record* is an audit record, and attach its snapshot."""
-        if not super().filter(record) or not is_audit_record(record):
+        if not super().filter(record) or not take_event(record):
             return False
         record.audit_snapshot = self._formatter.format(record)
         return True

@@ -21,8 +21,8 @@ from typing import Any
 from uuid_utils import uuid7
 
 from . import diagnostics, lines, processes
+from .audit_records import is_audit_record
 from .errors import ConfigurationError
-from .formatter import is_audit_record
 from .line_queue import POLL_INTERVAL, LineQueue
 from .postgres_handler import PostgresHandler, Written
 from .verdict import Verdict

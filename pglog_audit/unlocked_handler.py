@@ -3,8 +3,10 @@
 import logging
 from typing import Any
 
+from . import call_sites
+from .audit_records import take_event
 from .errors import ConfigurationError
-from .formatter import AuditFormatter, is_audit_record
+from .formatter import AuditFormatter
 
 
 class UnlockedHandler(logging.Handler):
@@ -14,6 +16,12 @@ class UnlockedHandler(logging.Handler):
     Whoever closes handlers takes that lock, under the lock of all logging, and would hold up every caller for as long
     as it waits for a server.
     """
+
+    takes_events = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        call_sites.expect()
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
         """
@@ -29,7 +37,7 @@ class UnlockedHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Emit *record* if it is an audit record and the filters let it pass."""
-        if not is_audit_record(record):
+        if not take_event(record):
             return False
         if self.filters:
             passed: Any = self.filter(record)

@@ -19,7 +19,8 @@ import uuid_utils
 
 from pglog_audit import AuditFilter, AuditFormatter, audit, audit_context
 from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
-from pglog_audit.formatter import MAX_LINE, MAX_MESSAGE, MAX_TEXT, is_audit_record
+from pglog_audit.audit_records import is_audit_record
+from pglog_audit.formatter import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 
 LABELS = TEXT_FIELDS - {"action", "outcome", "request_id"}
 """Text fields without rules of their own."""

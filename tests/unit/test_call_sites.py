@@ -1,0 +1,188 @@
+"""An event that no handler hears says so, once, with the place it comes from."""
+
+import copy
+import inspect
+import logging
+import pickle
+import sys
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
+
+import pytest
+
+from pglog_audit import AuditFilter, AuditHandler, audit, call_sites
+from tests.support import warnings
+
+
+@pytest.fixture(autouse=True)
+def _first_calls(monkeypatch):
+    """Let every place in the test be seen for the first time, and no place of others be missed meanwhile."""
+    monkeypatch.setattr(call_sites, "_known", set())
+
+
+def listening():
+    """Return a logger that has an audit handler and lets INFO pass."""
+    return only(AuditHandler(enabled=False), "audit")
+
+
+def shop():
+    """Return a logger that has nothing to do with the audit trail."""
+    return only(logging.NullHandler(), "shop")
+
+
+def only(handler, name):
+    """Return the logger *name* with *handler* and no other: pytest's keep every record, and so the event in it; it adds them at each phase of a test."""
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers[:] = [handler]
+    return logger
+
+
+def line() -> int:
+    """Return the number of the line that calls."""
+    frame = inspect.currentframe()
+    assert frame
+    assert frame.f_back
+    return frame.f_back.f_lineno
+
+
+def test_an_event_that_is_heard_says_nothing(caplog) -> None:
+    """The usual call warns of nothing, however often."""
+    logger = listening()
+    for _ in range(3):
+        logger.info("Opened", extra=audit("ticket.open"))
+    assert warnings(caplog) == []
+
+
+def test_the_level_of_the_logger(caplog) -> None:
+    """A logger without a level of its own has root's WARNING: the warning says where and what to set."""
+    logger = listening()
+    logger.setLevel(logging.NOTSET)
+    assert logging.root.level == logging.WARNING
+    logger.info("Opened", extra=audit("ticket.open"))
+    [warning] = warnings(caplog)
+    assert warning == (
+        f"The event 'ticket.open' of {__file__}:{line() - 3} reached no audit handler: "
+        "logger 'audit' has level WARNING, as root has; set its level to INFO"
+    )
+
+
+def test_the_level_is_told_once_for_each_place(caplog) -> None:
+    """A place in a loop warns once; another place warns too."""
+    logger = listening()
+    logger.setLevel(logging.ERROR)
+    for _ in range(3):
+        logger.info("Opened", extra=audit("ticket.open"))
+    logger.info("Closed", extra=audit("ticket.close"))
+    assert [("'ticket.open'" in text, "'ticket.close'" in text) for text in warnings(caplog)] == [
+        (True, False),
+        (False, True),
+    ]
+    assert "has level ERROR; set" in warnings(caplog)[0]
+
+
+def test_the_level_of_the_handler(caplog) -> None:
+    """The handler's own level counts as well."""
+    logger = listening()
+    logger.handlers[0].setLevel("CRITICAL")
+    logger.info("Opened", extra=audit("ticket.open"))
+    [warning] = warnings(caplog)
+    assert "the handler on logger 'audit' has level CRITICAL; set it to INFO" in warning
+
+
+def test_another_logger(caplog) -> None:
+    """The warning names the logger that has the handler."""
+    logger = listening()
+    shop().warning("Opened", extra=audit("ticket.open"))
+    [warning] = warnings(caplog)
+    assert "logger 'audit' has one and takes INFO and above; log to it or to a child of it" in warning
+
+
+def test_a_logger_adapter(caplog) -> None:
+    """An adapter that replaces extra is told from a logger that does not lead to the handler."""
+    logger = listening()
+    adapter = logging.LoggerAdapter(logger, {"shop": "north"})
+    adapter.info("Opened", extra=audit("ticket.open"))
+    assert any(
+        f"{__file__}:{line() - 2} reached no audit handler: its record came to logger 'audit' without extra" in text
+        and "merge_extra=True" in text
+        for text in warnings(caplog)
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="merge_extra is of Python 3.13")
+def test_a_logger_adapter_that_merges(caplog) -> None:
+    """An adapter with merge_extra=True keeps the event."""
+    logger = listening()
+    adapter = logging.LoggerAdapter(logger, {"shop": "north"}, merge_extra=True)
+    adapter.info("Opened", extra=audit("ticket.open"))
+    assert warnings(caplog) == []
+
+
+def test_a_disabled_logger(caplog) -> None:
+    """What dictConfig does to loggers that it does not name is told for what it is."""
+    logger = listening()
+    logger.disabled = True
+    logger.info("Opened", extra=audit("ticket.open"))
+    [warning] = warnings(caplog)
+    assert "logger 'audit' is disabled, which dictConfig does unless disable_existing_loggers is False" in warning
+
+
+def test_logging_is_disabled(caplog) -> None:
+    """A call of logging.disable is found."""
+    logger = listening()
+    logging.disable(logging.INFO)
+    logger.info("Opened", extra=audit("ticket.open"))
+    [warning] = warnings(caplog)
+    assert "logging.disable(INFO) is in force" in warning
+
+
+def test_without_any_handler_nothing_is_amiss(caplog, monkeypatch) -> None:
+    """Not configured means a no-op: no watch, no warning."""
+    monkeypatch.setattr(call_sites, "_is_expected", False)
+    extra = audit("ticket.open")
+    assert type(extra["audit"]) is dict
+    shop().info("Opened", extra=extra)
+    assert warnings(caplog) == []
+
+
+def test_a_handler_that_was_removed_is_missed_by_nobody(caplog) -> None:
+    """Once no logger has a handler of ours, an unheard event is no mistake."""
+    AuditHandler(enabled=False).close()
+    shop().info("Opened", extra=audit("ticket.open"))
+    assert warnings(caplog) == []
+
+
+def test_an_event_that_waits_is_not_missed(caplog) -> None:
+    """What is logged later, or as a part of another extra, counts."""
+    logger = listening()
+    extra = {**audit("ticket.open"), "shop": "north"}
+    shop().debug("Something else")
+    logger.info("Opened", extra=extra)
+    del extra
+    assert warnings(caplog) == []
+
+
+def test_the_filter_of_a_stock_queue_handler_hears(caplog) -> None:
+    """Behind a stock QueueHandler the AuditFilter is what hears; its logger is named to those who miss it."""
+    handler = QueueHandler(SimpleQueue())
+    handler.addFilter(AuditFilter())
+    only(handler, "audit").info("Opened", extra=audit("ticket.open"))
+    assert warnings(caplog) == []
+    shop().warning("Opened", extra=audit("ticket.open"))
+    [warning] = warnings(caplog)
+    assert "logger 'audit' has one" in warning
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda event: pickle.loads(pickle.dumps(event))])
+def test_copies_are_plain(duplicate, caplog) -> None:
+    """A copy is a plain dict of the same content, which nobody watches."""
+    logger = listening()
+    extra = audit("ticket.open", entity_type="ticket")
+    event = duplicate(extra["audit"])
+    assert type(event) is dict
+    assert event == extra["audit"]
+    logger.info("Opened", extra=extra)
+    del extra, event
+    assert warnings(caplog) == []
