@@ -1,11 +1,9 @@
 """Questions to the audit table: who did what, newest first, a page at a time."""
 
-import base64
-import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias, overload
 
 import psycopg
@@ -16,29 +14,25 @@ from psycopg.rows import tuple_row
 from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
 from psycopg_pool import ConnectionPool
 
+from . import page_cursor
 from .conninfo import check_conninfo, find_conninfo
 from .errors import ConfigurationError, SchemaError
 from .event import EVENT_FIELDS, AuditEvent, Id
+from .page_cursor import Position
+from .question import MAX_LIMIT as MAX_LIMIT
+from .question import Question
+from .relation import Reader, Relation, find_relation
 from .sql import check_table, template
 
-MAX_LIMIT = 1000
-"""The longest page, in events."""
-
-_FILTERS = {
-    "event_id": ("event_id", "timeline_equal"),
-    "user_id": ("user_id", "timeline_equal"),
-}
-"""What narrows a question: an argument of :meth:`AuditLog.timeline`, the field it looks at, its condition's SQL."""
-
-_REQUIRED = ("occurred_at", "id", "action")
-
-_Reader: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 _Connect: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+
+_OURS = ("since", "until", "limit", "lower", "upper", "cursor_id", "action_end")
+_GIVEN = {"cursor_time": "cursor"}
 
 
 @dataclass(frozen=True, slots=True)
 class TimelinePage(Sequence[AuditEvent]):
-    """Some events, newest first, and where the next page begins."""
+    """Some events in the order asked for, and where the next page begins."""
 
     events: tuple[AuditEvent, ...]
     next_cursor: str | None = None
@@ -90,109 +84,85 @@ class AuditLog:
         *,
         event_id: Id | None = None,
         user_id: Id | None = None,
+        entity_type: str | None = None,
+        target_id: Id | None = None,
+        request_id: str | None = None,
+        tenant_id: Id | None = None,
+        outcome: str | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        reverse: bool = False,
         include_lifecycle: bool = False,
     ) -> TimelinePage:
         """
-        Return the newest events, or those that follow *cursor*, in one read-only transaction.
+        Return the newest events that meet all of this, or those that follow *cursor*, in one read-only transaction.
 
         :param event_id: only what was done under this hosted event.
         :param user_id: only what this user did.
+        :param entity_type: only what was done to things of this kind.
+        :param target_id: only what was done to this thing.
+        :param request_id: only what this request caused.
+        :param tenant_id: only what belongs to this tenant.
+        :param outcome: ``success``, ``failure``, ``denied`` or ``unknown``.
+        :param action: this action, or with ``branding.*`` every action below ``branding``.
+        :param since: from this time on, an aware datetime.
+        :param until: before this time, an aware datetime.
         :param limit: the length of a page, from 1 to 1000.
         :param cursor: :attr:`TimelinePage.next_cursor` of the page before. What is written meanwhile shifts nothing.
-        :param include_lifecycle: also the ``audit.*`` rows that the trail writes about itself.
+        :param reverse: the oldest first; *cursor* goes on in the same order.
+        :param include_lifecycle: also the ``audit.*`` rows that the trail writes about itself; an *action* of theirs
+            shows them anyway.
         :raises ConfigurationError: a value that can never match, such as ``"me"`` for a uuid column.
         :raises SchemaError: there is no such table, or it lacks a column that the question needs.
         :raises psycopg.Error: no connection, no privilege.
         """
-        _check_limit(limit)
-        given = {"event_id": event_id, "user_id": user_id}
-        # Text, so that the server reads it as what the column is: uuid, bigint or text.
-        values = {name: str(value) for name, value in given.items() if value is not None}
-        position: dict[str, Any] = _decode_cursor(cursor) if cursor is not None else {}
+        given = {
+            "event_id": event_id,
+            "user_id": user_id,
+            "entity_type": entity_type,
+            "target_id": target_id,
+            "request_id": request_id,
+            "tenant_id": tenant_id,
+            "outcome": outcome,
+        }
+        question = Question(
+            equal={name: str(value) for name, value in given.items() if value is not None},
+            action=action,
+            since=since,
+            until=until,
+            limit=limit,
+            position=None if cursor is None else page_cursor.decode(cursor, reverse=reverse),
+            reverse=reverse,
+            include_lifecycle=include_lifecycle,
+        )
         with self._read() as reader:
-            table = self._find_table(reader)
-            conditions = [table.condition(*_FILTERS[name], name) for name in values]
-            if position:
-                conditions.append(table.condition("occurred_at", "timeline_older"))
-            if not include_lifecycle:
-                conditions.append(table.condition("action", "timeline_not_lifecycle"))
-            _execute(reader, table.select(conditions), values, position | {"limit": limit + 1})
-            return _page(tuple(table.events(reader)), limit)
+            relation = find_relation(reader, self._table, self._columns)
+            return _page(_ask(reader, relation, question), question)
+
+    def event(self, id: Id) -> AuditEvent | None:  # noqa: A002 - the field's name
+        """
+        Return the event of *id*, also one of the trail about itself; None if there is none.
+
+        :raises ConfigurationError: an id that can never match, such as ``"me"`` for a uuid column.
+        :raises SchemaError: there is no such table, or it has no column for the id.
+        :raises psycopg.Error: no connection, no privilege.
+        """
+        with self._read() as reader:
+            relation = find_relation(reader, self._table, self._columns)
+            _execute(reader, relation.select_one(), {"id": str(id)})
+            return next(relation.events(reader), None)
 
     @contextmanager
-    def _read(self) -> Iterator[_Reader]:
+    def _read(self) -> Iterator[Reader]:
         with self._connect() as connection, connection.transaction():
             # Not connection.cursor(): a pool's connections may have other placeholders and rows than ours.
             reader = psycopg.Cursor(connection, row_factory=tuple_row)
             for name, loader in _LOADERS.items():
                 reader.adapters.register_loader(name, loader)
             yield reader.execute(template("read_only"), prepare=False)
-
-    def _find_table(self, reader: _Reader) -> "_Table":
-        schema, _, name = self._table.rpartition(".")
-        reader.execute(template("find_table"), {"schema": schema or None, "name": name}, prepare=False)
-        found = reader.fetchone()
-        if found is None:
-            info = reader.connection.info
-            raise SchemaError(
-                f"no table {self._table} in database {info.dbname} that role {info.user} finds: run pglog-audit init, "
-                "or name the table as schema.name"
-            )
-        reader.execute(template("timeline_columns"), {"schema": found[0], "name": name}, prepare=False)
-        return _Table(self._table, sql.Identifier(found[0], name), self._map_columns([row[0] for row in reader]))
-
-    def _map_columns(self, columns: Sequence[str]) -> dict[str, str]:
-        theirs = set(self._columns.values())
-        if missing := theirs.difference(columns):
-            raise SchemaError(f"table {self._table} has no column {min(missing)}: correct the option columns")
-        return {name: name for name in columns if name not in theirs} | self._columns
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A table as it is: its columns, by the name that their values have in an event."""
-
-    name: str
-    identifier: sql.Identifier
-    columns: Mapping[str, str]
-
-    def select(self, conditions: Sequence[sql.Composable]) -> sql.Composed:
-        return self._format(
-            "timeline",
-            table=self.identifier,
-            columns=sql.SQL(", ").join(map(_identifier, self.columns.values())),
-            conditions=sql.Composed(conditions),
-        )
-
-    def condition(self, field: str, statement: str, value: str = "") -> sql.Composed:
-        return self._format(statement, column=self._column(field), value=sql.Placeholder(value))
-
-    def events(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[AuditEvent]:
-        for row in rows:
-            values = dict(zip(self.columns, row, strict=True))
-            if values.get("metadata", ()) is None:
-                values["metadata"] = {}
-            if values.get("source_ip") is not None:
-                values["source_ip"] = str(values["source_ip"])
-            yield AuditEvent.from_row(values)
-
-    def _format(self, statement: str, **parts: sql.Composable) -> sql.Composed:
-        return template(statement).format(**parts, **{field: self._column(field) for field in _REQUIRED})
-
-    def _column(self, field: str) -> sql.Identifier:
-        if field not in self.columns:
-            raise SchemaError(
-                f"table {self.name} has no column {field}: if it has another name there, "
-                f'say so with columns={{"{field}": "other_name"}}'
-            )
-        return _identifier(self.columns[field])
-
-
-def _identifier(column: str) -> sql.Identifier:
-    # psycopg takes a lone percent sign for a parameter, in an identifier too.
-    return sql.Identifier("event", column.replace("%", "%%"))
 
 
 def _opener(conninfo: str) -> _Connect:
@@ -217,49 +187,39 @@ def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
     return dict(columns)
 
 
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_LIMIT:
-        raise ConfigurationError(f"limit is {limit}: ask for 1 to {MAX_LIMIT} events, and for more by the cursor")
+def _ask(reader: Reader, relation: Relation, question: Question) -> list[AuditEvent]:
+    """Return the page, and one event more if there is one."""
+    events: list[AuditEvent] = []
+    for stretch in question.ranges(()):
+        wanted = question.limit + 1 - len(events)
+        if wanted:
+            parameters = question.parameters() | {"limit": wanted, **stretch._asdict()}
+            _execute(reader, relation.select(question, stretch), parameters)
+            events += relation.events(reader)
+    return events
 
 
-def _execute(reader: _Reader, statement: sql.Composed, values: Mapping[str, str], page: Mapping[str, Any]) -> None:
+def _execute(reader: Reader, statement: sql.Composed, parameters: Mapping[str, Any]) -> None:
     try:
         # Through PgBouncer the next transaction may meet a server where what was prepared does not exist.
-        reader.execute(statement, {**values, **page}, prepare=False)
+        reader.execute(statement, parameters, prepare=False)
     except (psycopg.DataError, UnicodeEncodeError) as error:
-        given = [*values, "cursor"] if "cursor_id" in page else [*values]
+        given = [_GIVEN.get(name, name) for name in parameters if name not in _OURS]
         if not given:
             raise
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"{' or '.join(given)} is nothing that its column can hold: {reason}") from error
 
 
-def _page(events: tuple[AuditEvent, ...], limit: int) -> TimelinePage:
-    page = events[:limit]
-    return TimelinePage(page, _encode_cursor(page[-1]) if len(events) > limit else None)
+def _page(events: Sequence[AuditEvent], question: Question) -> TimelinePage:
+    page = tuple(events[: question.limit])
+    return TimelinePage(page, _cursor(page[-1], question) if len(events) > question.limit else None)
 
 
-def _encode_cursor(last: AuditEvent) -> str:
+def _cursor(last: AuditEvent, question: Question) -> str:
     if last.occurred_at is None or last.id is None:
         raise SchemaError("a row without occurred_at or id has no place in the order: make both columns NOT NULL")
-    payload = json.dumps([str(last.occurred_at), str(last.id)]).encode()
-    return base64.urlsafe_b64encode(payload + _checksum(payload)).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str) -> dict[str, str]:
-    try:
-        decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        payload, checksum = decoded[:-4], decoded[-4:]
-        cursor_time, cursor_id = json.loads(payload if checksum == _checksum(payload) else "[]")
-    except ValueError:
-        raise ConfigurationError(
-            f"cursor {cursor!r} is damaged: pass next_cursor of the page before unchanged, or none for the first page"
-        ) from None
-    return {"cursor_time": cursor_time, "cursor_id": cursor_id}
-
-
-def _checksum(payload: bytes) -> bytes:
-    return zlib.crc32(payload).to_bytes(4, "big")
+    return page_cursor.encode(Position(str(last.occurred_at), str(last.id), question.reverse))
 
 
 def _lenient(loader: type[Loader]) -> type[Loader]:

@@ -1,7 +1,7 @@
--- The events that meet all conditions, newest first.
+-- The events that meet all conditions, a page of them in their order.
 SELECT {columns}
   FROM {table} AS event
  WHERE true
 {conditions}
- ORDER BY {occurred_at} DESC, {id} DESC
+{order}
  LIMIT %(limit)s

@@ -1,0 +1,2 @@
+-- A condition of timeline.sql: the events before that time.
+   AND {column} < {value}

@@ -1,0 +1,3 @@
+-- A condition of timeline.sql: the events after the cursor's, oldest first; the bound on the time alone skips partitions.
+   AND {occurred_at} >= %(cursor_time)s
+   AND ({occurred_at}, {id}) > (%(cursor_time)s, %(cursor_id)s)

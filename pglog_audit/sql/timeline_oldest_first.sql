@@ -1,0 +1,2 @@
+-- An order of timeline.sql: what happened first comes first.
+ ORDER BY {occurred_at}, {id}
