@@ -7,7 +7,7 @@ types. So the same statement serves the full table, one with a user's own column
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -119,27 +119,49 @@ def _as_object(field: str) -> sql.Composed:
     )
 
 
-def describe(connection: Connection[Any], table: str, columns: Mapping[str, str]) -> Table:
+def describe(connection: Connection[Any], table: str, columns: Mapping[str, str], named_by: str = "") -> Table:
     """
     Read *table*, written ``name`` or ``schema.name``, from the catalog, as an INSERT-only role may.
 
     :param columns: our field to the column that it has there.
+    :param named_by: where the database's name comes from, for the errors: see :func:`~.conninfo.name_source`.
     :raises SchemaError: there is no such table, or nothing that this role may write.
     """
     schema, _, name = table.rpartition(".")
+    role = connection.info.user
+    database = f"database {connection.info.dbname}{named_by}"
     with connection.transaction(), Cursor(connection, row_factory=tuple_row) as cursor:
         found = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}).fetchone()
         if found is None:
-            raise SchemaError(f"there is no table {table} in {connection.info.dbname}: run '{_init(table)}'")
+            elsewhere = cursor.execute(template("find_elsewhere"), {"name": name}).fetchall()
+            raise SchemaError(_missing(role, table, database, [row[0] for row in elsewhere]))
         cursor.execute(template("qualify_names"))
         rows = cursor.execute(template("writer_columns"), {"schema": found[0], "name": found[1]}).fetchall()
-    described = _table(found[0], found[1], {row[0]: Column(*row) for row in rows}, columns)
+    described = _table(found[0], found[1], {row[0]: Column(*row[:-1]) for row in rows if row[-1]}, columns)
     if "action" not in described.fields:
-        raise SchemaError(
-            f"role {connection.info.user} may not insert into {table}: "
-            f"run '{_init(table)} --writer {connection.info.user}' as the table's owner"
-        )
+        has_action = columns.get("action", "action") in {row[0] for row in rows}
+        raise SchemaError(_closed(role, table, database, has_action=has_action))
     return described
+
+
+def _missing(role: str, table: str, database: str, elsewhere: Sequence[str]) -> str:
+    """Return what to say where *table* is not found, though schemas *elsewhere* may have one of that name."""
+    if not elsewhere:
+        return f"there is no table {table} in {database}: run '{_init(table)}', or name the database that has it"
+    name = table.rpartition(".")[2]
+    return (
+        f"there is no table {table} that role {role} finds in {database}, but one in schema {', '.join(elsewhere)}: "
+        f"say table='{elsewhere[0]}.{name}', or GRANT USAGE on that schema"
+    )
+
+
+def _closed(role: str, table: str, database: str, *, has_action: bool) -> str:
+    if has_action:
+        return (
+            f"role {role} may not insert into {table} in {database}: "
+            f"run '{_init(table)} --writer {role}' as the table's owner"
+        )
+    return f"table {table} in {database} is another program's, it has no column action: name yours with the option table"
 
 
 def _init(table: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -23,12 +24,27 @@ def find_conninfo(environ: Mapping[str, str] = os.environ) -> str | None:
     ``PGLOG_AUDIT_CONNINFO``, then ``DATABASE_URL`` if its scheme is PostgreSQL's (a ``+driver`` is cut off), then an
     empty string, which means libpq's own variables, if ``PGHOST``, ``PGSERVICE`` or ``PGDATABASE`` is set.
     """
-    if own := environ.get("PGLOG_AUDIT_CONNINFO"):
-        return _check_variable("PGLOG_AUDIT_CONNINFO", own)
-    url = environ.get("DATABASE_URL", "")
-    if _DRIVER.match(url):
-        return _check_variable("DATABASE_URL", url)
-    return "" if any(environ.get(name) for name in _LIBPQ_VARIABLES) else None
+    name = find_variable(environ)
+    if name is None or name in _LIBPQ_VARIABLES:
+        return name and ""
+    return _check_variable(name, environ[name])
+
+
+def find_variable(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the name of the environment variable that :func:`find_conninfo` goes by, or None."""
+    if environ.get("PGLOG_AUDIT_CONNINFO"):
+        return "PGLOG_AUDIT_CONNINFO"
+    if _DRIVER.match(environ.get("DATABASE_URL", "")):
+        return "DATABASE_URL"
+    return next((name for name in _LIBPQ_VARIABLES if environ.get(name)), None)
+
+
+def name_source(conninfo: str) -> str:
+    """Return the environment variable that says *conninfo*, for people who search for it: `` ($DATABASE_URL)``."""
+    with suppress(ConfigurationError):
+        if find_conninfo() == conninfo:
+            return f" (${find_variable()})"
+    return ""
 
 
 def _check_variable(name: str, conninfo: str) -> str:

@@ -13,7 +13,7 @@ from psycopg.rows import tuple_row
 from psycopg.waiting import Ready, Wait
 
 from . import catalog
-from .conninfo import check_conninfo, describe_conninfo
+from .conninfo import check_conninfo, describe_conninfo, name_source
 from .errors import UnreachableError
 from .options import WriterOptions, check_pool
 from .sql import template
@@ -73,7 +73,9 @@ class Store:
 
     def _insert_with(self, connection: psycopg.Connection[Any], lines: Sequence[str]) -> int:
         if self.table is None:
-            self.table = catalog.describe(connection, self.options.table, dict(self.options.columns))
+            conninfo = self.options.conninfo
+            named_by = name_source(conninfo) if isinstance(conninfo, str) else ""
+            self.table = catalog.describe(connection, self.options.table, dict(self.options.columns), named_by)
             self._insert = self.table.insert()
         milliseconds = str(int(self.options.write_timeout * 1000))
         limits = {"lock_timeout": str(int(self.options.write_timeout * 500)), "statement_timeout": milliseconds}
@@ -141,7 +143,8 @@ class Store:
         try:
             return psycopg.connect(**wanted)
         except psycopg.Error as error:
-            raise UnreachableError(f"cannot connect to {describe_conninfo(conninfo)}: {words(error)}") from None
+            place = describe_conninfo(conninfo) + name_source(conninfo)
+            raise UnreachableError(f"cannot connect to {place}: {words(error)}") from None
 
     def _target(self) -> tuple[str, dict[str, Any]]:
         """Return conninfo and further parameters; a callable is asked each time, for tokens that expire."""

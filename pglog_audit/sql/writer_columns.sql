@@ -1,8 +1,9 @@
--- The columns that this role may write, with type and default as SQL, and the base type's name.
+-- The columns that can be written: type and default as SQL, the base type's name, and whether this role may.
 SELECT a.attname,
        format_type(a.atttypid, a.atttypmod),
        pg_get_expr(d.adbin, d.adrelid),
-       CASE WHEN a.atttypmod = -1 AND t.typtype <> 'd' THEN t.typname END
+       CASE WHEN a.atttypmod = -1 AND t.typtype <> 'd' THEN t.typname END,
+       has_column_privilege(c.oid, a.attnum, 'INSERT')
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid
@@ -10,5 +11,4 @@ JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s
   AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity = ''
-  AND has_column_privilege(c.oid, a.attnum, 'INSERT')
 ORDER BY a.attnum
