@@ -48,7 +48,8 @@ def _find_misplaced(record: logging.LogRecord) -> bool:
     record.audit = found["audit"]
     diagnostics.warn(
         "misplaced",
-        "audit(...) is an argument of the message at %s:%d: its event is stored all the same, but write extra=audit(...)",
+        "audit(...) is an argument of the message at %s:%d: its event is stored all the same, "
+        "but write extra=audit(...)",
         record.pathname,
         record.lineno,
     )

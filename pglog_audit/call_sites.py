@@ -136,6 +136,6 @@ def _advice(logger: logging.Logger, handler: logging.Handler) -> str:
         origin = "" if logger.level else ", as root has"
         return f"{place} has level {logging.getLevelName(level)}{origin}; set its level to INFO"
     return (
-        f"{place} has one and takes {logging.getLevelName(level)} and above; log to it or to a child of it, and look for "
-        "a higher level, propagate=False or a filter on the way"
+        f"{place} has one and takes {logging.getLevelName(level)} and above; log to it or to a child of it, and "
+        "look for a higher level, propagate=False or a filter on the way"
     )

@@ -137,11 +137,11 @@ def describe(connection: Connection[Any], table: str, columns: Mapping[str, str]
             raise SchemaError(_missing(role, table, database, [row[0] for row in elsewhere]))
         cursor.execute(template("qualify_names"))
         rows = cursor.execute(template("writer_columns"), {"schema": found[0], "name": found[1]}).fetchall()
-    described = _table(found[0], found[1], {row[0]: Column(*row[:-1]) for row in rows if row[-1]}, columns)
-    if "action" not in described.fields:
-        has_action = columns.get("action", "action") in {row[0] for row in rows}
-        raise SchemaError(_closed(role, table, database, has_action=has_action))
-    return described
+    usable = {row[0]: Column(*row[:-1]) for row in rows if row[-1]}
+    action = columns.get("action", "action")
+    if action not in usable:
+        raise SchemaError(_closed(role, table, database, has_action=action in {row[0] for row in rows}))
+    return _table(found[0], found[1], usable, columns)
 
 
 def _missing(role: str, table: str, database: str, elsewhere: Sequence[str]) -> str:
@@ -161,7 +161,10 @@ def _closed(role: str, table: str, database: str, *, has_action: bool) -> str:
             f"role {role} may not insert into {table} in {database}: "
             f"run '{_init(table)} --writer {role}' as the table's owner"
         )
-    return f"table {table} in {database} is another program's, it has no column action: name yours with the option table"
+    return (
+        f"table {table} in {database} has no column action, so it is another program's: "
+        "name yours with the option table"
+    )
 
 
 def _init(table: str) -> str:

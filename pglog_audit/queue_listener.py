@@ -20,7 +20,7 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from . import diagnostics, lines, processes
+from . import diagnostics, lines, processes, writer_thread
 from .audit_records import is_audit_record
 from .errors import ConfigurationError
 from .line_queue import POLL_INTERVAL, LineQueue
@@ -192,13 +192,12 @@ class AuditQueueListener(QueueListener):
             # A thread started while the interpreter is taken down never runs; 3.11 waits for it for ever.
             if self._running or sys.is_finalizing():
                 return
-            self._running = True
+            self._running, self._thread = True, None
             processes.drain_at_exit()
             # Who closes handlers holds the lock of logging, which psycopg would need to find its level.
             _PSYCOPG_LOGGER.isEnabledFor(logging.DEBUG)
-            self._thread = threading.Thread(target=self._monitor, name="pglog_audit-writer", daemon=True)
             try:
-                self._thread.start()
+                writer_thread.start(self._monitor, self.queue)
             except RuntimeError:
                 self._running = False  # the interpreter ends and starts no thread any more: flush() writes
 
@@ -208,10 +207,12 @@ class AuditQueueListener(QueueListener):
         self._holders.clear()
         self.flush(self.shutdown_timeout)
         self._nudge()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(FLUSH_TIMEOUT)
+        deadline = time.monotonic() + FLUSH_TIMEOUT
+        while self._running and self._thread is not threading.current_thread() and time.monotonic() < deadline:
+            time.sleep(POLL_INTERVAL)
 
     def _monitor(self) -> None:
+        self._thread = threading.current_thread()
         try:
             while not (self._is_unwanted() and self._end()):
                 self._step()
