@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 from . import diagnostics
@@ -61,9 +60,13 @@ def expect() -> None:
     _is_expected = True
 
 
-def watched(event: dict[str, Any], caller: FrameType) -> dict[str, Any]:
-    """Return *event*, watched if it is the first that *caller* makes where it stands."""
+def watched(event: dict[str, Any]) -> dict[str, Any]:
+    """Return *event*, watched if it is the first of the place that called our caller."""
     if not _is_expected:
+        return event
+    try:
+        caller = sys._getframe(2)
+    except ValueError:  # nobody called it but C, an exit hook for one
         return event
     # Cheaper than the place itself. Two places of one number would only share their watch.
     place = id(caller.f_code) + caller.f_lasti

@@ -1,6 +1,5 @@
 """One audit event: the fields a caller may give, and the row that comes back."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -110,7 +109,7 @@ def audit(
     if misplaced:
         # A TypeError here would fail the request that only wanted to report itself.
         event["_misplaced"] = misplaced
-    return {"audit": call_sites.watched(event, sys._getframe(1))}
+    return {"audit": call_sites.watched(event)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

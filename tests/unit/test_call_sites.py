@@ -3,7 +3,9 @@
 import copy
 import inspect
 import logging
+import os
 import pickle
+import subprocess
 import sys
 from logging.handlers import QueueHandler
 from queue import SimpleQueue
@@ -31,7 +33,11 @@ def shop():
 
 
 def only(handler, name):
-    """Return the logger *name* with *handler* and no other: pytest's keep every record, and so the event in it; it adds them at each phase of a test."""
+    """
+    Return the logger *name* with *handler* and no other.
+
+    Those of pytest, which it adds at each phase of a test, keep every record, and so the event in it.
+    """
     logger = logging.getLogger(name)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -93,7 +99,7 @@ def test_the_level_of_the_handler(caplog) -> None:
 
 def test_another_logger(caplog) -> None:
     """The warning names the logger that has the handler."""
-    logger = listening()
+    listening()
     shop().warning("Opened", extra=audit("ticket.open"))
     [warning] = warnings(caplog)
     assert "logger 'audit' has one and takes INFO and above; log to it or to a child of it" in warning
@@ -145,6 +151,14 @@ def test_without_any_handler_nothing_is_amiss(caplog, monkeypatch) -> None:
     assert type(extra["audit"]) is dict
     shop().info("Opened", extra=extra)
     assert warnings(caplog) == []
+
+
+def test_an_exit_hook_that_is_audit_itself() -> None:
+    """Called by nobody but the interpreter, audit still returns."""
+    program = "import atexit, pglog_audit as p; p.AuditHandler(); atexit.register(p.audit, 'ticket.open')"
+    environ = os.environ | {"PGLOG_AUDIT_DISABLED": "1", "PGHOST": "nowhere"}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_a_handler_that_was_removed_is_missed_by_nobody(caplog) -> None:
