@@ -1,26 +1,13 @@
-"""The group of all commands, and what their errors mean to a shell."""
+"""The group of all commands."""
 
 from importlib import import_module
 from typing import Any
 
 import click
-import psycopg
 
-from ..errors import ConfigurationError, SchemaError
+from .statuses import exit_statuses
 
-_NAMES = ("init", "sql", "timeline", "demo")
-
-
-class _WrongUsage(click.ClickException):
-    exit_code = 2
-
-
-class _NoDatabase(click.ClickException):
-    exit_code = 3
-
-
-class _Unfit(click.ClickException):
-    exit_code = 4
+_NAMES = ("init", "sql", "timeline", "show", "demo")
 
 
 class _Commands(click.Group):
@@ -36,21 +23,8 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, context: click.Context) -> Any:
-        try:
+        with exit_statuses():
             return super().invoke(context)
-        except ConfigurationError as error:
-            raise _WrongUsage(str(error)) from error
-        except SchemaError as error:
-            raise _Unfit(str(error)) from error
-        except psycopg.OperationalError as error:
-            raise _NoDatabase(f"the database cannot be used: {_plain(error)}") from error
-        except psycopg.Error as error:
-            raise _Unfit(f"the database refused: {_plain(error)}") from error
-
-
-def _plain(error: psycopg.Error) -> str:
-    # Never str() of what a server says: its DETAIL holds the values of rows.
-    return error.diag.message_primary or str(error).partition("\n")[0]
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,5 +33,6 @@ def cli() -> None:
     """
     Who did what, when: an append-only audit log in PostgreSQL.
 
-    Exit status: 0 done, 2 wrong usage, 3 no database, 4 the table or the privileges do not fit.
+    Exit status: 0 done, 1 not found or a check failed, 2 wrong usage, 3 no database, 4 the table or the privileges do
+    not fit.
     """

@@ -11,7 +11,6 @@ from importlib import import_module
 from types import FrameType
 
 import click
-from rich.console import Console
 
 from ..conninfo import check_conninfo
 from ..demo.database import DemoDatabase, guest_database, private_database
@@ -20,7 +19,10 @@ from ..demo.tour import Reply, Visitor, find_event, tour
 from ..errors import AuditError, ConfigurationError, SchemaError
 from ..event import AuditEvent
 from ..timeline import MAX_LIMIT, AuditLog
-from .timeline import render_table
+from .event_table import table_rows
+from .options import examples
+from .screen import open_console, write
+from .times import with_zone
 
 _ROWS_TIMEOUT = 10.0
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -36,7 +38,9 @@ Ask the table:   psql {conninfo}   (TABLE {table};)
 """
 
 
-@click.command()
+@click.command(
+    epilog=examples("pglog-audit demo", "pglog-audit demo --keep --conninfo postgresql://postgres@localhost/app")
+)
 @click.option("--keep", is_flag=True, help="Leave site and database running until Ctrl-C, and say how to use them.")
 @click.option(
     "--conninfo",
@@ -74,7 +78,7 @@ def _run(conninfo: str | None, *, keep: bool) -> bool:
             running.close()
         events = _events(database, event_id, len(replies), timeout=_ROWS_TIMEOUT if keep else 0)
         click.echo("\nThe audit log, newest first:\n")
-        render_table(events, Console())
+        write(table_rows((with_zone(event, utc=False) for event in events), open_console()))
         complete = _compare(replies, events)
         if keep:
             _keep(site, database, event_id)

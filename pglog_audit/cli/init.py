@@ -13,7 +13,7 @@ from psycopg.pq import Conninfo
 
 from .. import schema
 from ..conninfo import find_conninfo
-from .options import conninfo_option, schema_options
+from .options import conninfo_option, examples, schema_options
 
 _VARIABLES = ("PGLOG_AUDIT_CONNINFO", "DATABASE_URL", "PGHOST", "PGSERVICE", "PGDATABASE")
 
@@ -40,7 +40,12 @@ Read it, as the role that this command used:
 {timeline}"""
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pglog-audit init --conninfo postgresql://postgres@localhost/app --writer app",
+        "pglog-audit init --table activity --existing --writer app",
+    )
+)
 @conninfo_option
 @schema_options
 @click.pass_context

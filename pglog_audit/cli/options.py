@@ -47,10 +47,37 @@ def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return conninfo_option(table_option(command))
 
 
+def examples(*commands: str) -> str:
+    """Return the end of a command's help: *commands* to copy, each on a line of its own."""
+    # \b keeps click from making a paragraph of it.
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
+
+
 def pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """Return what a repeated option FIELD=VALUE gives, by field."""
     parts = [pair.partition("=") for pair in given]
     return {field.strip(): value.strip() for field, _, value in parts}
+
+
+_column_option = click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    callback=pairs,
+    metavar="FIELD=COLUMN",
+    help="The column of a field that has another name there, such as occurred_at=created_at; may be repeated.",
+)
+_utc_option = click.option("--utc", is_flag=True, help="Times in UTC instead of local time.")
+_pager_option = click.option(
+    "--no-pager",
+    is_flag=True,
+    help="Never use $PAGER, or less; otherwise they show a table that is longer than the terminal.",
+)
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Call *command* with ``conninfo``, ``table``, ``columns``, ``utc: bool`` and ``no_pager: bool``."""
+    return _column_option(_utc_option(_pager_option(database_options(command))))
 
 
 _writer_option = click.option(

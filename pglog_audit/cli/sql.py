@@ -5,10 +5,14 @@ from collections.abc import Mapping
 import click
 
 from .. import schema
-from .options import schema_options
+from .options import examples, schema_options
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pglog-audit sql --writer app > audit_log.sql", "pglog-audit sql --id-type user_id=bigint --writer app"
+    )
+)
 @schema_options
 def sql(table: str, writer: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
     """Print the SQL that init runs, for psql or a migration tool."""

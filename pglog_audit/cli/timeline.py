@@ -1,131 +1,110 @@
 """``pglog-audit timeline``: who did what, newest first."""
 
-import json
-import math
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from ..event import EVENT_FIELDS, ID_FIELDS, AuditEvent
+from ..event import OUTCOMES, AuditEvent
 from ..timeline import MAX_LIMIT, AuditLog
-from .options import database_options, pairs
-from .terminal import printable
+from .event_csv import csv_rows
+from .event_json import json_array, json_lines
+from .event_table import table_rows
+from .options import examples, reading_options
+from .screen import open_console, stdout_encoding, write
+from .times import read_time, with_zone
 
-# Date and time of day, half a UUID, most actions; left to itself rich gives every column the same.
-_WIDTHS = {"When": len("12:00:00+00:00"), "Who": 18, "Action": 24, "Details": None}
-_NARROWEST = 80
-_WIDE = 160
+_TIME = "30m, 2h, 7d, 2w (ago), now, today, yesterday, a date or an ISO 8601 date-time; local unless --utc is given."
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pglog-audit timeline --since yesterday --until today --outcome denied",
+        "pglog-audit timeline --event 01a20bd2-2f6c-73cc-be33-53b8ac4079dd --action 'branding.*'",
+        "pglog-audit timeline --since 2026-03-01 --limit 100000 -o csv > march.csv",
+    )
+)
 @click.option("--event", "event_id", metavar="ID", help="Only what was done under this hosted event.")
 @click.option("--user", "user_id", metavar="ID", help="Only what this user did.")
+@click.option("--entity-type", metavar="NAME", help="Only what was done to things of this kind.")
+@click.option("--target", "target_id", metavar="ID", help="Only what was done to this thing.")
+@click.option("--request", "request_id", metavar="ID", help="Only what this request caused.")
+@click.option("--tenant", "tenant_id", metavar="ID", help="Only what belongs to this tenant.")
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="Only what ended so.")
+@click.option("--action", metavar="ACTION", help="Only this action, or with 'branding.*' all below branding.")
+@click.option("--since", metavar="TIME", help=f"Only from this time on: {_TIME}")
+@click.option("--until", metavar="TIME", help="Only before this time, written as for --since.")
 @click.option(
-    "-n", "--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True, help="The length of a page."
+    "-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="How many events to show, at most."
 )
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    callback=pairs,
-    metavar="FIELD=COLUMN",
-    help="The column of a field that has another name there, such as occurred_at=created_at; may be repeated.",
-)
-@click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended; it told the cursor.")
+@click.option("--reverse", is_flag=True, help="The oldest first.")
+@click.option("--cursor", metavar="CURSOR", help="Go on after the events of the command that told this cursor.")
+@click.option("--lifecycle", "include_lifecycle", is_flag=True, help="Also the audit.* rows of the trail about itself.")
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(["table", "json", "jsonl", "csv"]),
     default="table",
     show_default=True,
-    help="A table to read, or one JSON array with every field.",
+    help="A table to read; or with every field: one JSON array, JSON with one object a line, CSV for a spreadsheet.",
 )
-@database_options
-def timeline(conninfo: str, table: str, columns: dict[str, str], output: str, **question: Any) -> None:
-    """Show who did what, newest first."""
-    page = AuditLog(conninfo, table=table, columns=columns).timeline(**question)
-    if output == "json":
-        click.echo(to_json(page))
-    elif page:
-        render_table(page, Console())
-    if not page:
+@reading_options
+def timeline(
+    conninfo: str,
+    table: str,
+    columns: dict[str, str],
+    output: str,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    cursor: str | None,
+    *,
+    utc: bool,
+    no_pager: bool,
+    **question: Any,
+) -> None:
+    """Show who did what, newest first. The id of each event is for pglog-audit show."""
+    times = {name: read_time(f"--{name}", text, utc=utc) for name, text in (("since", since), ("until", until)) if text}
+    walk = _Walk(AuditLog(conninfo, table=table, columns=columns), question | times, limit, cursor)
+    pager = output == "table" and not no_pager
+    write(_pieces(output, map(partial(with_zone, utc=utc), walk), pager=pager), pager=pager)
+    if walk.is_empty:
         click.echo(f"No events in {table} match.", err=True)
-    if page.next_cursor:
-        click.echo(f"There are older events: repeat the command with --cursor {page.next_cursor}", err=True)
+    if walk.cursor:
+        order = "newer" if question["reverse"] else "older"
+        click.echo(f"There are {order} events: repeat the command with --cursor {walk.cursor}", err=True)
 
 
-def render_table(events: Iterable[AuditEvent], console: Console) -> None:
-    """Print *events* on *console* as a table; nothing in them reaches the terminal as markup or control sequence."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    widths = _WIDTHS if _NARROWEST <= console.width < _WIDE else dict.fromkeys(_WIDTHS)
-    for name, width in widths.items():
-        table.add_column(name, width=width, overflow="fold")
-    for event in events:
-        table.add_row(*(_cell(lines, console.encoding) for lines in _lines(event)))
-    console.print(table)
+class _Walk(Iterable[AuditEvent]):
+    """The events that answer a question, up to *limit*, fetched a page at a time."""
+
+    def __init__(self, log: AuditLog, question: dict[str, Any], limit: int, cursor: str | None) -> None:
+        self._log = log
+        self._question = question
+        self._left = limit
+        self.cursor = cursor
+        """Where the next page begins; None after the last event."""
+        self.is_empty = True
+
+    def __iter__(self) -> Iterator[AuditEvent]:
+        while self._left:
+            page = self._log.timeline(**self._question, limit=min(self._left, MAX_LIMIT), cursor=self.cursor)
+            self._left -= len(page)
+            self.cursor = page.next_cursor
+            self.is_empty = self.is_empty and not page
+            yield from page
+            if self.cursor is None:
+                return
 
 
-def to_json(events: Iterable[AuditEvent]) -> str:
-    """
-    Return *events* as one JSON array in printable ASCII: every field, ids as text, times in ISO 8601.
-
-    ASCII, so that a terminal that shows it is as safe as a program that reads it.
-    """
-    text = json.dumps([_json_object(event) for event in events], indent=2, allow_nan=False)
-    return text.replace("\x7f", "\\u007f")  # DEL is ASCII, and JSON lets it stand
-
-
-def _lines(event: AuditEvent) -> Iterable[list[Any]]:
-    yield [_local(event.occurred_at)]
-    yield [event.user_label or event.user_id, _named("impersonated by", event.impersonator_id)]
-    outcome = None if event.outcome == "success" else event.outcome
-    target = _named(event.entity_type, event.target_label or event.target_id) or event.entity_type
-    yield [event.action, outcome, target]
-    yield [event.message, _named("event", event.event_id), _named("request", event.request_id)]
-
-
-def _local(time: Any) -> Any:
-    if not isinstance(time, datetime) or time.tzinfo is None:
-        return time
-    try:
-        return time.astimezone().isoformat(" ", "seconds")
-    except (OverflowError, ValueError):  # the local time is outside Python's calendar
-        return time.isoformat(" ", "seconds")
-
-
-def _named(name: str | None, value: Any) -> str | None:
-    return None if value is None else f"{name or ''} {value}".lstrip()
-
-
-def _cell(lines: list[Any], encoding: str) -> Text:
-    # Text, never str: rich would read markup and emoji codes in a str.
-    return Text("\n".join(printable(str(line), encoding) for line in lines if line is not None))
-
-
-def _json_object(event: AuditEvent) -> dict[str, Any]:
-    values = {name: _json_value(getattr(event, name)) for name in (*EVENT_FIELDS, "extra")}
-    return values | {name: str(values[name]) for name in {"id", *ID_FIELDS} if values[name] is not None}
-
-
-def _json_value(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case bytes():
-            return value.hex()
-        case Mapping():
-            return {str(name): _json_value(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_json_value(item) for item in value]
-        case datetime():
-            return value.isoformat()
+def _pieces(output: str, events: Iterable[AuditEvent], *, pager: bool) -> Iterator[str]:
+    match output:
+        case "json":
+            return json_array(events)
+        case "jsonl":
+            return json_lines(events)
+        case "csv":
+            return csv_rows(events, stdout_encoding())
         case _:
-            return str(value)
+            return table_rows(events, open_console(pager=pager))

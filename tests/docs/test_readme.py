@@ -225,12 +225,24 @@ def test_another_programs_table(bare_reader) -> None:
 
 
 def test_reading_back(reader, logger) -> None:
-    """The pages and the command show what README.md shows."""
+    """The pages show what README.md shows."""
     event_id = UUID("01a20bd2-2f6c-73cc-be33-53b8ac4079dd")
     for number in (1, 2, 3):
         logger.info("Guest %d", number, extra=audit("guest.check_in", user_id=ALICE.id, event_id=event_id))
     reader.rows()
     reader.follow("Reading back", event_id=event_id)
+
+
+def test_the_command_line(reader) -> None:
+    """The commands show what README.md shows, and bash takes the completion."""
+    names = "id, action, user_id, event_id, outcome, message, metadata, changes"
+    values = [ALICE.id, UUID("01a20bd2-2f6c-73cc-be33-53b8ac4079dd"), "denied", "Guest is not on the list"]
+    parts = ['{"gate": "north"}', '{"status": ["invited", "refused"]}']
+    for id_ in ("019cae1f-95b9-7d30-a1c4-6f0b6f6a3c50", "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51"):
+        statement = f"INSERT INTO audit_log ({names}) VALUES (%s, 'guest.check_in', %s, %s, %s, %s, %s, %s)"
+        reader.database.execute(statement, id_, *values, *parts)
+    reader.follow("The command line")
+    assert (reader.home / "denied.csv").read_text().count("guest.check_in") == 2
 
 
 def test_waiting_and_counting(reader) -> None:

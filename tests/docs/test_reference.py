@@ -87,14 +87,14 @@ def test_the_middlewares_table() -> None:
 
 
 def test_the_commands_table() -> None:
-    """It has every option of every command, with the commands that take it."""
+    """It has every option and argument of every command, with the commands that take it."""
     [rows] = read_tables("The command line")
     documented = {(option, command) for row in rows for option in names_in(row[0]) for command in names_in(row[1])}
     assert documented == {
         (option, name)
         for name in cli.list_commands(click.Context(cli))
         for parameter in cli.get_command(click.Context(cli), name).params
-        for option in parameter.opts
+        for option in (parameter.opts if isinstance(parameter, click.Option) else [parameter.metavar])
     }
 
 
