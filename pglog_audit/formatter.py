@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from . import call_sites, diagnostics
+from . import call_sites, diagnostics, libraries
 from .audit_records import take_event
 from .cleaning import Cleaner, Cleaning, is_plain_json
 from .context import current_context
@@ -24,7 +24,7 @@ from .errors import ConfigurationError
 from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS, OUTCOMES, WRITER_FIELDS
 from .masking import Masker, MaskWith
 from .references import resolve
-from .request_id import RequestIdSource, is_request_id, sources
+from .request_id import RequestIdSource, is_id, sources
 
 MAX_TEXT = 1024
 """Bytes of a text field: a longer value in an indexed column would be refused (54000)."""
@@ -44,14 +44,19 @@ class AuditFormatter(logging.Formatter):
     Format an audit record as its snapshot.
 
     :param request_id_from: where a request id comes from if the log call gives none. ``"auto"``: ``record.request_id``,
-        ``record.correlation_id``, then the context. Or a callable, a ContextVar, ``"module:attribute"`` of one of
-        these, or a list of them, tried in order before the context.
+        ``record.correlation_id``, then the context, then asgi-correlation-id, django-guid, starlette-context and
+        structlog's ``contextvars`` (``request_id``, ``correlation_id``), if the application imported them. Or a
+        callable, a ContextVar, ``"module:attribute"`` of one of these, or a list of them, tried in order before the
+        context. In a list ``"auto"`` stands for the record's two attributes, and has the libraries asked last.
     :param mask: further names whose values are secrets.
     :param unmask: names that are none here.
     :param mask_with: the mask, or a callable of name and value; also as ``"module:attribute"``.
     :param service: the application's name; by default ``OTEL_SERVICE_NAME``.
     :param store_message: False leaves the log call's sentence out.
     :raises ConfigurationError: an option has a value that can never work.
+
+    A ``trace_id`` that neither the log call nor the context gives is that of OpenTelemetry's current span, if the
+    application imported ``opentelemetry.trace``.
     """
 
     def __init__(
@@ -130,8 +135,10 @@ class AuditFormatter(logging.Formatter):
 
     def _complete(self, event: dict[str, Any], given: Mapping[str, Any], record: logging.LogRecord) -> None:
         """Add to *event* what only the record knows."""
-        if not is_request_id(given.get("request_id")):
+        if not is_id(given.get("request_id")):
             self._find_request_id(event, record)
+        if not is_id(event.get("trace_id")):
+            _find_trace_id(event)
         if self._store_message and "message" not in event:
             event["message"] = _message(record)
 
@@ -142,12 +149,11 @@ class AuditFormatter(logging.Formatter):
             except Exception as error:  # noqa: BLE001 - the application's code, inside its own request
                 diagnostics.warn("request_id", "request_id_from failed with %s", type(error).__name__)
                 continue
-            if is_request_id(found):
+            if is_id(found):
                 event["request_id"] = str(found)
                 return
         if "request_id" in event:
-            found = current_context().get("request_id")
-            event["request_id"] = found if is_request_id(found) else None
+            event["request_id"] = None
 
     def _is_good_action(self, action: Any) -> bool:
         if type(action) is not str:
@@ -221,6 +227,15 @@ class AuditFilter(logging.Filter):
         return True
 
 
+def _find_trace_id(event: dict[str, Any]) -> None:
+    # An empty one of the call's hides that of the context.
+    found = current_context().get("trace_id") if "trace_id" in event else None
+    if not is_id(found):
+        found = libraries.trace_id()
+    if found is not None:
+        event["trace_id"] = found
+
+
 def _outcome(record: logging.LogRecord) -> str:
     failed = record.levelno >= logging.ERROR or (record.exc_info and record.exc_info[0])
     return "failure" if failed else "success"
@@ -285,7 +300,7 @@ def _object(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) 
 
 def _scalar(name: str, value: Any, cleaning: Cleaning, refused: dict[str, Any]) -> str | int | None:
     cleaned = cleaning.short_field(name, value, MAX_MESSAGE if name == "message" else MAX_TEXT)
-    if cleaned is None or cleaned == "" or (name == "request_id" and not is_request_id(cleaned)):
+    if cleaned is None or cleaned == "" or (name == "request_id" and not is_id(cleaned)):
         return None
     if type(cleaned) is int and name in ID_FIELDS:
         return cleaned

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
+from . import libraries
+from .context import current_context
 from .errors import ConfigurationError
 from .references import resolve
 
@@ -12,12 +14,14 @@ RequestIdSource: TypeAlias = str | Callable[[], Any] | ContextVar[Any]
 Source: TypeAlias = Callable[[logging.LogRecord], Any]
 
 _NO_ID = frozenset({"", "-", "none", "null"})
+_LONGEST_NO_ID = 4
 
 
-def is_request_id(value: Any) -> bool:
+def is_id(value: Any) -> bool:
     """Tell whether *value* is an id and not one of the words that log formats print for none."""
     try:
-        return value is not None and str(value).lower() not in _NO_ID
+        text = str(value)
+        return value is not None and (len(text) > _LONGEST_NO_ID or text.lower() not in _NO_ID)
     except Exception:  # noqa: BLE001 - a proxy of the application's, bound to no request
         return False
 
@@ -26,10 +30,13 @@ def sources(given: RequestIdSource | Sequence[RequestIdSource]) -> list[Source]:
     """
     Return *request_id_from* as callables of the record, in the order in which they are asked.
 
+    The context comes after what is listed, and the application's libraries, where ``"auto"`` is listed, come last.
+
     :raises ConfigurationError: *given* is none of what the option may be.
     """
     wanted = list(given) if isinstance(given, list | tuple) else [given]
-    return [source for one in wanted for source in _source(one)]
+    listed = [source for one in wanted for source in _source(one)]
+    return [*listed, _from_context, *([_from_libraries] if "auto" in wanted else [])]
 
 
 def _source(given: Any) -> list[Source]:
@@ -45,3 +52,14 @@ def _source(given: Any) -> list[Source]:
         "request_id_from must be 'auto', a callable, a ContextVar, 'module:attribute' or a list of these, "
         f"not {given!r}"
     )
+
+
+def _from_context(_: logging.LogRecord) -> Any:
+    return current_context().get("request_id")
+
+
+def _from_libraries(_: logging.LogRecord) -> Any:
+    for found in libraries.request_ids():
+        if is_id(found):
+            return found
+    return None
