@@ -11,11 +11,6 @@ from ..event import EVENT_FIELDS, ID_FIELDS, AuditEvent
 _IDS = ("id", *sorted(ID_FIELDS), "writer_id")
 
 
-def to_json(events: Iterable[AuditEvent]) -> str:
-    """Return *events* as one JSON array in printable ASCII: every field, ids as text, times in ISO 8601."""
-    return "".join(json_array(events))
-
-
 def json_array(events: Iterable[AuditEvent]) -> Iterator[str]:
     """Yield the parts of one JSON array, an event at a time."""
     separator = "[\n"
