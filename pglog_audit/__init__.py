@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .handlers import AuditHandler as AuditHandler
     from .handlers import flush as flush
     from .handlers import stats as stats
+    from .json_formatter import AuditJsonFormatter as AuditJsonFormatter
     from .postgres_handler import PostgresHandler as PostgresHandler
     from .queue_handler import AuditQueueHandler as AuditQueueHandler
     from .queue_listener import AuditQueueListener as AuditQueueListener
@@ -35,6 +36,7 @@ _MODULES = {
     "AuditHandler": "handlers",
     "flush": "handlers",
     "stats": "handlers",
+    "AuditJsonFormatter": "json_formatter",
     "PostgresHandler": "postgres_handler",
     "AuditQueueHandler": "queue_handler",
     "AuditQueueListener": "queue_listener",

@@ -2,15 +2,21 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 logger = logging.getLogger("pglog_audit")
 
 _INTERVAL = 60.0
 _last: dict[str, tuple[float, int]] = {}
+_is_muted: ContextVar[bool] = ContextVar("pglog_audit_is_muted", default=False)
 
 
 def warn(kind: str, message: str, *args: object) -> None:
     """Log *message* unless one of the same *kind* was logged in the last minute; say how many were held back."""
+    if _is_muted.get():
+        return
     now = time.monotonic()
     last, held_back = _last.get(kind, (now - _INTERVAL, 0))
     if now - last < _INTERVAL:
@@ -22,6 +28,16 @@ def warn(kind: str, message: str, *args: object) -> None:
     if held_back:
         message += f" ({held_back} more like this since the last warning)"
     logger.warning(message, *args)
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Neither warn nor count inside: of an event that is read twice, one reader warns."""
+    token = _is_muted.set(True)
+    try:
+        yield
+    finally:
+        _is_muted.reset(token)
 
 
 def reset() -> None:

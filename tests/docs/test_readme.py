@@ -171,6 +171,12 @@ def test_configuration_behind_a_stock_queue_handler(reader) -> None:
     assert (row["action"], row["user_label"], row["service"]) == ("invoice.pay", "alice", "booking")
 
 
+def test_in_the_applications_own_log(reader) -> None:
+    """The lines are those that README.md shows, and the event is a row."""
+    reader.follow("In the application's own log")
+    assert [(row["message"], row["metadata"]) for row in reader.rows()] == [("Paid", {"iban": "***"})]
+
+
 def test_the_table_and_its_roles(bare_reader) -> None:
     """The writer may insert and nothing else; nobody may change or remove a row; the script makes the same table."""
     bare_reader.database.execute("CREATE ROLE auditor LOGIN")
