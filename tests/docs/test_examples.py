@@ -1,7 +1,9 @@
 """The examples, run as their reader runs them: with the environment alone, as the role that may only insert."""
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from psycopg.conninfo import conninfo_to_dict
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -22,6 +25,18 @@ def run(name, database, returncode=0):
     )
     assert (done.returncode, done.stdout) == (returncode, ""), done.stderr
     return done.stderr
+
+
+def init(name, database):
+    """Run the ``pglog-audit init`` that an example asks for, for the tests' writer."""
+    [command] = re.findall(r"pglog-audit init --[^`\n]+", (EXAMPLES / name).read_text("utf-8"))
+    program, *arguments = shlex.split(command.removesuffix(" --writer app"))
+    writer = conninfo_to_dict(database.writer)["user"]
+    subprocess.run(
+        [Path(sys.executable).parent / program, *arguments, "--conninfo", database.owner, "--writer", writer],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @contextmanager
@@ -99,3 +114,59 @@ def test_asgi_app(database) -> None:
         ("bob", "success"),
     ]
     assert {str(row["source_ip"]) for row in rows} == {"127.0.0.1"}
+
+
+def test_narrow_table(empty_database) -> None:
+    """The service's own columns are filled, and what has no column is in the metadata or left out."""
+    [statement] = re.findall(r"CREATE TABLE .*?;", (EXAMPLES / "narrow_table.py").read_text("utf-8"), re.DOTALL)
+    empty_database.execute(statement)
+    init("narrow_table.py", empty_database)
+    run("narrow_table.py", empty_database)
+    [row] = empty_database.rows("SELECT * FROM activity")
+    assert (row["id"], row["action"], row["entity_type"], row["request_id"]) == (
+        1,
+        "branding.update",
+        "branding",
+        "req-17",
+    )
+    assert all(row[name] for name in ("user_id", "event_id", "target_id", "created_at"))
+    assert row["metadata"] == {"field": "logo", "plan": "free"}
+
+
+def test_integer_ids(empty_database) -> None:
+    """The ids are numbers in the table, too."""
+    init("integer_ids.py", empty_database)
+    run("integer_ids.py", empty_database)
+    rows = empty_database.rows()
+    assert [(row["user_id"], row["event_id"], row["target_id"]) for row in rows] == [(17, 2026, 501), (17, 2026, 502)]
+    assert all(type(row["user_id"]) is int for row in rows)
+
+
+def test_structlog_app(database) -> None:
+    """An event of structlog's is a row with its request id, and a line without its secret."""
+    held, sold = map(json.loads, run("structlog_app.py", database).splitlines())
+    assert held == {"message": "Seats held", "seats": 2, "request_id": "req-17"}
+    [row] = database.rows()
+    assert (row["message"], row["request_id"], row["metadata"]) == (
+        "Ticket sold",
+        "req-17",
+        {"amount": "12.50", "card_number": "***"},
+    )
+    assert sold["audit"].items() >= {name: row[name] for name in ("message", "request_id", "metadata")}.items()
+
+
+def test_loguru_app(database) -> None:
+    """An event of loguru's is a row with its request id, level and exception, and is printed nowhere."""
+    assert run("loguru_app.py", database) == "INFO Seats held\n"
+    sold, failed = database.rows()
+    assert (sold["message"], sold["request_id"], sold["outcome"], sold["metadata"]) == (
+        "Ticket sold",
+        "req-17",
+        "success",
+        {"amount": "12.50", "card_number": "***"},
+    )
+    assert (failed["message"], failed["outcome"], failed["metadata"]) == (
+        "Not printed",
+        "failure",
+        {"exception": "ConnectionError"},
+    )
