@@ -53,11 +53,14 @@ def _read(cursor: str) -> Position:
     try:
         decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         payload, checksum = decoded[:-4], decoded[-4:]
-        return Position(*json.loads(payload if checksum == _checksum(payload) else ""))
+        match json.loads(payload if checksum == _checksum(payload) else "null"):
+            case [str(time), str(id_), bool(reverse)]:
+                return Position(time, id_, reverse)
     except ValueError:
-        raise ConfigurationError(
-            f"cursor {cursor!r} is damaged: pass next_cursor of the page before unchanged, or none for the first page"
-        ) from None
+        pass
+    raise ConfigurationError(
+        f"cursor {cursor!r} is damaged: pass next_cursor of the page before unchanged, or none for the first page"
+    )
 
 
 def _checksum(payload: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from psycopg import Cursor, sql
@@ -14,6 +15,7 @@ from .sql import template
 Reader: TypeAlias = Cursor[tuple[Any, ...]]
 
 _ORDERED_BY = ("occurred_at", "id")
+_MOST_EDGES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Relation:
     name: str
     identifier: sql.Identifier
     columns: Mapping[str, str]
+    edges: tuple[datetime, ...]
+    """The times where its partitions begin and end to be contiguous, oldest first; none if it needs no cutting."""
 
     def select(self, question: Question, stretch: Range) -> sql.Composed:
         """Return the statement that asks for the events of *question* in *stretch*."""
@@ -31,7 +35,7 @@ class Relation:
         return template("timeline").format(
             table=self.identifier,
             columns=self._columns(),
-            conditions=sql.Composed(map(self._condition, conditions)),
+            conditions=sql.Composed([self._condition(condition) for condition in conditions]),
             order=template(order).format(**self._order()),
         )
 
@@ -85,8 +89,17 @@ def find_relation(reader: Reader, table: str, columns: Mapping[str, str]) -> Rel
             f"no table {table} in database {info.dbname} that role {info.user} finds: run pglog-audit init, "
             "or name the table as schema.name"
         )
-    reader.execute(template("timeline_columns"), {"schema": found[0], "name": name}, prepare=False)
-    return Relation(table, sql.Identifier(found[0], name), _mapped([row[0] for row in reader], columns, table))
+    place = {"schema": found[0], "name": name}
+    reader.execute(template("timeline_columns"), place, prepare=False)
+    mapped = _mapped([row[0] for row in reader], columns, table)
+    reader.execute(template("timeline_edges"), place | {"column": mapped.get("occurred_at")}, prepare=False)
+    return Relation(table, sql.Identifier(found[0], name), mapped, _edges(row[0] for row in reader))
+
+
+def _edges(found: Iterable[datetime | str]) -> tuple[datetime, ...]:
+    # A text is a time beyond Python's calendar: infinity.
+    edges = tuple(edge for edge in found if isinstance(edge, datetime))
+    return edges if len(edges) <= _MOST_EDGES else (edges[0], edges[-1])
 
 
 def _mapped(names: Sequence[str], columns: Mapping[str, str], table: str) -> dict[str, str]:

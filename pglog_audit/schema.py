@@ -18,6 +18,10 @@ VERSION = 1
 """The schema that this package makes; the table's comment says which one a table has."""
 
 _MIGRATIONS = ("0001_audit_log",)
+_INDEXES = (
+    "newest",
+    *(f"by_{what}" for what in ("event", "user", "target", "entity", "action", "tenant", "request", "outcome")),
+)
 _COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
 _ID_TYPES = {
     "uuid": sql.SQL("uuid"),
@@ -149,10 +153,7 @@ def _create(table: str, id_types: Mapping[str, str]) -> sql.Composed:
         "table": identifier(table),
         "guard": sql.Identifier(*schema, f"{prefix}_append_only"),
         "primary_key": sql.Identifier(f"{prefix}_pkey"),
-        **{
-            name: sql.Identifier(f"{prefix}_{name}")
-            for name in ("newest", "by_event", "by_user", "by_target", "by_request")
-        },
+        **{name: sql.Identifier(f"{prefix}_{name}") for name in _INDEXES},
         **{field: _ID_TYPES[id_types.get(field, "uuid")] for field in ID_FIELDS},
     }
     return sql.SQL("\n").join(template(f"migrations/{name}").format(**names) for name in _MIGRATIONS)

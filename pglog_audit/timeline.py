@@ -190,7 +190,7 @@ def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
 def _ask(reader: Reader, relation: Relation, question: Question) -> list[AuditEvent]:
     """Return the page, and one event more if there is one."""
     events: list[AuditEvent] = []
-    for stretch in question.ranges(()):
+    for stretch in question.ranges(relation.edges):
         wanted = question.limit + 1 - len(events)
         if wanted:
             parameters = question.parameters() | {"limit": wanted, **stretch._asdict()}

@@ -450,7 +450,17 @@ class TestMonths:
 class TestIndexes:
     @pytest.mark.parametrize(
         "condition",
-        ["true", "event_id = %(id)s", "user_id = %(id)s", "target_id = %(id)s", "request_id = %(id)s::text"],
+        [
+            "true",
+            "event_id = %(id)s",
+            "user_id = %(id)s",
+            "target_id = %(id)s",
+            "tenant_id = %(id)s",
+            "request_id = %(id)s::text",
+            "entity_type = 'logo'",
+            "action = 'logo.add'",
+            "outcome = 'denied'",
+        ],
     )
     def test_answer_newest_first_without_sorting(self, owner, condition):
         """A page of a month is read off an index, for each question and for none."""

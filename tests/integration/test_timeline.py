@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID, uuid4
 
 import psycopg
@@ -125,6 +126,29 @@ class TestPages:
         insert(database, action="new.one", occurred_at=NOON + timedelta(minutes=1))
         assert actions(log, cursor=first.next_cursor) == ["old.n2", "old.n3"]
 
+    @pytest.mark.parametrize("limit", [1, 3, 7])
+    def test_of_the_oldest_first_are_the_same_backwards(self, database: Database, limit: int) -> None:
+        """Reverse turns the order of the events, not what is in it, and its cursor goes on forward."""
+        for number in range(7):
+            insert(database, id=uuid4(), occurred_at=NOON + timedelta(days=400 * (number // 3 - 1)))
+        log = AuditLog(database.owner)
+        newest, oldest = (
+            [event.id for page in pages(log, limit=limit, reverse=reverse) for event in page]
+            for reverse in (False, True)
+        )
+        assert newest == oldest[::-1]
+        assert len(set(newest)) == 7
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_refuse_the_cursor_of_the_other_order(self, database: Database, reverse: bool) -> None:
+        """It would lead back, not on."""
+        for _ in range(2):
+            insert(database)
+        log = AuditLog(database.owner)
+        cursor = log.timeline(limit=1, reverse=reverse).next_cursor
+        with pytest.raises(ConfigurationError, match="keep the order, or leave the cursor out"):
+            log.timeline(cursor=cursor, reverse=not reverse)
+
     def test_the_cursor_is_url_safe(self, database: Database) -> None:
         """A page's end can stand in a link as it is."""
         for _ in range(2):
@@ -174,6 +198,62 @@ class TestFilters:
         assert actions(log, event_id=str(event)) == ["under.event", "both.here"]
         assert actions(log, user_id=user, event_id=event) == ["both.here"]
 
+    @pytest.mark.parametrize(
+        ("field", "value", "other"),
+        [
+            ("entity_type", "logo", "logos"),
+            ("target_id", uuid4(), uuid4()),
+            ("tenant_id", uuid4(), uuid4()),
+            ("request_id", "req/1", "req/11"),
+            ("outcome", "denied", "failure"),
+            ("action", "branding.update", "branding.update.late"),
+        ],
+    )
+    def test_narrow_to_one_value(self, database: Database, field: str, value: Any, other: Any) -> None:
+        """Each of them leaves out what has another value or none."""
+        for name, number in ((value, 1), (other, 2), (value, 3)):
+            insert(database, message=f"n{number}", occurred_at=NOON + timedelta(number), **{field: name})
+        insert(database, message="n4", action="x.y")
+        found = AuditLog(database.owner).timeline(**{field: value})
+        assert [event.message for event in found] == ["n3", "n1"]
+
+    def test_narrow_to_the_actions_below_a_prefix(self, database: Database) -> None:
+        """The prefix ends at its dot, an underscore is no wildcard, and case counts."""
+        for action in ("guest_list.export", "guest_list.entry.add", "guest_list", "guest_lists.add", "guestxlist.add"):
+            insert(database, action=action)
+        insert(database, action="Guest_list.add")
+        found = actions(AuditLog(database.owner), action="guest_list.*")
+        assert sorted(found) == ["guest_list.entry.add", "guest_list.export"]
+
+    @pytest.mark.parametrize("action", ["audit.start", "audit.*"])
+    def test_on_the_trails_own_actions_show_them(self, database: Database, action: str) -> None:
+        """Who asks for them by name need not ask twice."""
+        for name in ("audit.start", "auditor.invite"):
+            insert(database, action=name)
+        assert actions(AuditLog(database.owner), action=action) == ["audit.start"]
+
+    def test_on_the_time_take_its_beginning_and_leave_its_end(self, database: Database) -> None:
+        """Two times that meet share no event, whatever zones they are written in."""
+        for number in range(4):
+            insert(database, action=f"hour.n{number}", occurred_at=NOON + timedelta(hours=number))
+        log = AuditLog(f"{database.owner} options='-c TimeZone=America/St_Johns'")
+        one, three = ((NOON + timedelta(hours=hours)).astimezone(timezone(timedelta(hours=hours))) for hours in (1, 3))
+        assert actions(log, since=one, until=three) == ["hour.n2", "hour.n1"]
+        assert actions(log, since=three) == ["hour.n3"]
+        assert actions(log, until=one) == ["hour.n0"]
+
+    def test_are_joined(self, database: Database) -> None:
+        """What support asks: this target's failures of last night."""
+        target = uuid4()
+        matching = {"target_id": target, "entity_type": "logo", "outcome": "failure", "occurred_at": NOON}
+        others = {"target_id": uuid4(), "entity_type": "team", "outcome": "denied", "occurred_at": NOON + timedelta(1)}
+        insert(database, action="the.one", **matching)
+        for name, value in others.items():
+            insert(database, **matching | {name: value})
+        question = {"target_id": target, "entity_type": "logo", "outcome": "failure"}
+        log = AuditLog(database.owner)
+        assert actions(log, **question, since=NOON, until=NOON + timedelta(hours=1)) == ["the.one"]
+
     def test_hold_on_every_page(self, database: Database) -> None:
         """A filter and a cursor go together."""
         user = uuid4()
@@ -192,17 +272,26 @@ class TestFilters:
         [event] = AuditLog(empty_database.owner).timeline(user_id=value)
         assert str(event.user_id) == str(value)
 
+    @pytest.mark.parametrize("name", ["tenant_id", "target_id", "event_id"])
+    def test_name_the_field_of_an_id_that_cannot_be(self, database: Database, name: str) -> None:
+        """Only what was given is named."""
+        with pytest.raises(ConfigurationError, match=f"^{name} is nothing that its column can hold: "):
+            AuditLog(database.owner).timeline(**{name: "me"}, since=NOON)
+
     @pytest.mark.parametrize("value", ["me", "", 7, "nul\0", "half \ud800"])
     def test_say_which_value_the_column_cannot_hold(self, database: Database, value: int | str) -> None:
         """A mistyped id is the caller's error, not the server's."""
         with pytest.raises(ConfigurationError, match=r"^user_id is nothing that its column can hold: "):
             AuditLog(database.owner).timeline(user_id=value)
 
-    def test_need_their_column(self, empty_database: Database) -> None:
+    @pytest.mark.parametrize(
+        "name", ["event_id", "user_id", "entity_type", "target_id", "request_id", "tenant_id", "outcome"]
+    )
+    def test_need_their_column(self, empty_database: Database, name: str) -> None:
         """A filter on a field that the table has not is an error rather than no answer."""
         empty_database.execute("CREATE TABLE trail (id int, occurred_at timestamptz, action text)")
-        with pytest.raises(SchemaError, match="table trail has no column event_id"):
-            AuditLog(empty_database.owner, table="trail").timeline(event_id=1)
+        with pytest.raises(SchemaError, match=f"table trail has no column {name}"):
+            AuditLog(empty_database.owner, table="trail").timeline(**{name: "failure"})
 
     def test_refuse_the_cursor_of_another_table(self, database: Database) -> None:
         """A cursor whose id is of another type says so."""
@@ -249,6 +338,41 @@ class TestOtherTables:
         assert (first.outcome, first.message, first.recorded_at, first.extra) == (None, None, None, {})
         assert isinstance(first.occurred_at, datetime)
 
+    def test_every_filter_works_on_a_table_with_other_names(self, empty_database: Database) -> None:
+        """Columns that are called otherwise are mapped, and ids are of the column's type."""
+        empty_database.execute(
+            "CREATE TABLE trail (no bigserial, at timestamptz, verb varchar(80), who bigint, thing text, ok text)"
+        )
+        columns = {"id": "no", "occurred_at": "at", "action": "verb", "user_id": "who", "target_id": "thing"}
+        log = AuditLog(empty_database.owner, table="trail", columns=columns | {"outcome": "ok"})
+        for verb, ok in (("logo.add", "success"), ("logo.drop", "failure"), ("team.add", "failure")):
+            empty_database.execute(
+                "INSERT INTO trail (at, verb, who, thing, ok) VALUES (%s, %s, 7, 'a-1', %s)", NOON, verb, ok
+            )
+        question = {"user_id": 7, "target_id": "a-1", "action": "logo.*", "since": NOON, "until": NOON + timedelta(1)}
+        assert actions(log, **question, reverse=True) == ["logo.add", "logo.drop"]
+        assert actions(log, **question, outcome="failure") == ["logo.drop"]
+        assert log.event(3) == log.timeline(action="team.add")[0]
+
+    def test_a_view_is_read_like_a_table(self, database: Database) -> None:
+        """Whoever may see only a part asks a view, with the same questions."""
+        database.execute("CREATE VIEW logos AS SELECT * FROM audit_log WHERE entity_type = 'logo'")
+        for kind in ("logo", "team"):
+            insert(database, entity_type=kind, outcome="failure")
+        log = AuditLog(database.owner, table="logos")
+        assert [event.entity_type for event in log.timeline(outcome="failure", since=NOON)] == ["logo"]
+
+    @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres, MDY"])
+    def test_the_sessions_date_style_changes_nothing(self, database: Database, style: str) -> None:
+        """Times and bounds are told with their offset, however a role likes its dates."""
+        for number in range(3):
+            insert(database, action=f"day.n{number}", occurred_at=NOON - timedelta(days=number))
+        options = f"-c DateStyle={style.replace(' ', '')} -c TimeZone=Asia/Kolkata"
+        log = AuditLog(psycopg.conninfo.make_conninfo(database.owner, options=options))
+        found = [event for page in pages(log, limit=1, since=NOON - timedelta(days=1)) for event in page]
+        assert [event.action for event in found] == ["day.n0", "day.n1"]
+        assert found[0].occurred_at == NOON
+
     def test_times_beyond_the_calendar_have_pages(self, empty_database: Database) -> None:
         """Events at infinity and before Christ come in their order."""
         empty_database.execute("CREATE TABLE trail (id int, occurred_at timestamptz, action text)")
@@ -292,6 +416,170 @@ class TestOtherTables:
         insert(database)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             AuditLog(database.owner, table="trail").timeline()
+
+
+class TestOneEvent:
+    def test_is_the_row_of_its_id(self, database: Database) -> None:
+        """By UUID or text, whenever it was, and a row of the trail about itself too."""
+        ids = {uuid4(): action for action in ("old.one", "audit.start", "new.one")}
+        for days, (id_, action) in zip((-4000, 0, 20), ids.items(), strict=True):
+            insert(database, id=id_, action=action, occurred_at=NOON + timedelta(days=days))
+        log = AuditLog(database.owner)
+        for id_, action in ids.items():
+            for found in (log.event(id_), log.event(str(id_))):
+                assert found
+                assert (found.id, found.action) == (id_, action)
+
+    def test_is_none_where_there_is_none(self, database: Database) -> None:
+        """An id of no row is an answer, not an error."""
+        insert(database)
+        assert AuditLog(database.owner).event(uuid4()) is None
+
+    @pytest.mark.parametrize("id_", ["me", "", 7, "nul\0"])
+    def test_has_an_id_that_its_column_can_hold(self, database: Database, id_: Any) -> None:
+        """A mistyped id is told, not looked for."""
+        with pytest.raises(ConfigurationError, match=r"^id is nothing that its column can hold: "):
+            AuditLog(database.owner).event(id_)
+
+    def test_needs_a_column_for_the_id(self, empty_database: Database) -> None:
+        """A table without ids has no event to name."""
+        empty_database.execute("CREATE TABLE trail (occurred_at timestamptz, action text)")
+        with pytest.raises(SchemaError, match="table trail has no column id"):
+            AuditLog(empty_database.owner, table="trail").event(1)
+
+    def test_is_found_without_a_time(self, empty_database: Database) -> None:
+        """Nothing but the id is needed."""
+        empty_database.execute("CREATE TABLE trail (id bigint, action text)")
+        empty_database.execute("INSERT INTO trail VALUES (7, 'a.b')")
+        assert AuditLog(empty_database.owner, table="trail").event("7") == AuditEvent(action="a.b", id=7)
+
+
+def partitions(*bounds: tuple[str, str]) -> str:
+    return "; ".join(f"CREATE TABLE p{n} PARTITION OF trail {bound}" for n, bound in enumerate(bounds))
+
+
+class TestPartitions:
+    """Every way to cut a table gives the same answers."""
+
+    TIMES = (
+        "-infinity",
+        "0044-03-15 00:00+00 BC",
+        "2025-12-31 23:59:59.999999+00",
+        "2026-01-01 00:00+00",
+        "2026-01-15 12:00+00",
+        "2026-02-10 00:00+00",
+        "2026-03-01 00:00+00",
+        "2026-03-31 23:59:59.999999+00",
+        "2026-04-01 00:00+00",
+        "9999-12-31 23:59:59+00",
+        "infinity",
+    )
+    JANUARY = "FOR VALUES FROM ('2026-01-01+00') TO ('2026-02-01+00')"
+    FEBRUARY = "FOR VALUES FROM ('2026-02-01+00') TO ('2026-03-01+00')"
+    MARCH = "FOR VALUES FROM ('2026-03-01+00') TO ('2026-04-01+00')"
+    BY_TIME = "RANGE (occurred_at)"
+    CUTS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "months": (BY_TIME, JANUARY, FEBRUARY, MARCH, "DEFAULT"),
+        "a gap": (BY_TIME, JANUARY, MARCH, "DEFAULT"),
+        "many gaps": (
+            BY_TIME,
+            *(f"FOR VALUES FROM ('2026-0{month}-10+00') TO ('2026-0{month}-20+00')" for month in range(1, 10)),
+            "DEFAULT",
+        ),
+        "the default alone": (BY_TIME, "DEFAULT"),
+        "no default": (
+            BY_TIME,
+            "FOR VALUES FROM (MINVALUE) TO ('2026-01-01+00')",
+            "FOR VALUES FROM ('2026-01-01+00') TO (MAXVALUE)",
+        ),
+        "an open begin": (BY_TIME, "FOR VALUES FROM (MINVALUE) TO ('2026-01-01+00')", JANUARY, "DEFAULT"),
+        "an open end": (BY_TIME, JANUARY, "FOR VALUES FROM ('2026-02-01+00') TO (MAXVALUE)", "DEFAULT"),
+        "infinite bounds": (
+            BY_TIME,
+            "FOR VALUES FROM ('-infinity') TO ('2026-01-01+00')",
+            JANUARY,
+            "FOR VALUES FROM ('2026-03-01+00') TO ('infinity')",
+            "DEFAULT",
+        ),
+        "days": (BY_TIME, "FOR VALUES FROM ('2026-01-15+00') TO ('2026-01-16+00')", "DEFAULT"),
+        "years": (BY_TIME, "FOR VALUES FROM ('2026-01-01+00') TO ('2027-01-01+00')", "DEFAULT"),
+        "parts of months": (BY_TIME, JANUARY, f"{FEBRUARY} PARTITION BY HASH (id)", "DEFAULT PARTITION BY HASH (id)"),
+        "lists": ("LIST (action)", "FOR VALUES IN ('day.n1', 'day.n4')", "DEFAULT"),
+        "hashes": ("HASH (id)", *(f"FOR VALUES WITH (MODULUS 2, REMAINDER {n})" for n in (0, 1))),
+        "two keys": (
+            "RANGE (occurred_at, id)",
+            "FOR VALUES FROM ('2026-01-01+00', 3) TO ('2026-03-01+00', 4)",
+            "DEFAULT",
+        ),
+        "an expression": ("RANGE (date(timezone('UTC', occurred_at)))", "DEFAULT"),
+    }
+    WINDOWS = (
+        {},
+        {"since": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"until": datetime(2026, 3, 1, tzinfo=UTC)},
+        {"since": datetime(2026, 1, 15, tzinfo=UTC), "until": datetime(2026, 4, 1, tzinfo=UTC)},
+    )
+
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_give_complete_answers(self, empty_database: Database, cut: str) -> None:
+        """Each event comes once and in its place, in both orders and whatever time is asked for."""
+        key, *bounds = self.CUTS[cut]
+        columns = "id int NOT NULL, occurred_at timestamptz NOT NULL, action text NOT NULL"
+        empty_database.execute(f"CREATE TABLE trail ({columns}) PARTITION BY {key}; {partitions(*bounds)}")
+        for number, bound in enumerate(bounds):
+            if "PARTITION BY" in bound:
+                rest = "FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+                empty_database.execute(f"CREATE TABLE p{number}_all PARTITION OF p{number} {rest}")
+        for number, time in enumerate(self.TIMES):
+            insert(empty_database, table="trail", id=number, action=f"day.n{number}", occurred_at=time)
+        with ConnectionPool(empty_database.owner, min_size=1) as pool:
+            log = AuditLog(pool=pool, table="trail")
+            for window, limit in product(self.WINDOWS, (1, 3, 50)):
+                ids = self.expected(empty_database, **window)
+                assert [e.id for page in pages(log, limit=limit, reverse=True, **window) for e in page] == ids
+                assert [e.id for page in pages(log, limit=limit, **window) for e in page] == ids[::-1]
+
+    def expected(self, database: Database, since: Any = "-infinity", until: Any = None) -> list[int]:
+        """Return what one plain statement finds."""
+        rows = database.rows(
+            "SELECT id FROM trail WHERE occurred_at >= %s::timestamptz"
+            " AND (occurred_at < %s::timestamptz) IS NOT FALSE ORDER BY occurred_at, id",
+            since,
+            until,
+        )
+        return [row["id"] for row in rows]
+
+    def test_on_a_time_without_zone_are_asked_as_one(self, empty_database: Database) -> None:
+        """Local times skip and repeat an hour a year, so that no bound can cut them."""
+        empty_database.execute(
+            "CREATE TABLE trail (id int NOT NULL, occurred_at timestamp NOT NULL, action text)"
+            " PARTITION BY RANGE (occurred_at);"
+            + partitions("FOR VALUES FROM ('2026-03-29 02:30') TO ('2026-04-01')", "DEFAULT")
+        )
+        times = ("2026-03-29 01:59", "2026-03-29 02:10", "2026-03-29 02:50", "2026-03-29 03:10", "2026-05-01")
+        for number, time in enumerate(times):
+            insert(empty_database, table="trail", id=number, action="a.b", occurred_at=time)
+        log = AuditLog(f"{empty_database.owner} options='-c TimeZone=Europe/Vienna'", table="trail")
+        assert [event.id for page in pages(log, limit=1) for event in page] == [4, 3, 2, 1, 0]
+
+    def test_tell_a_row_without_a_time(self, empty_database: Database) -> None:
+        """A key that may be NULL is not cut: such a row has no place in the order, and is told rather than skipped."""
+        empty_database.execute(
+            "CREATE TABLE trail (id int, occurred_at timestamptz, action text) PARTITION BY RANGE (occurred_at);"
+            + partitions(self.JANUARY, "DEFAULT")
+        )
+        empty_database.execute("INSERT INTO trail VALUES (1, NULL, 'a.b'), (2, '2026-01-15', 'a.c')")
+        with pytest.raises(SchemaError, match="NOT NULL"):
+            AuditLog(empty_database.owner, table="trail").timeline(limit=1)
+
+    def test_are_known_to_whoever_may_select(self, database: Database, server: LocalPostgres) -> None:
+        """The bounds stand in the catalog: SELECT on the table alone finds events in months and net."""
+        database.execute("DO $$BEGIN CREATE ROLE timeline_reader LOGIN; EXCEPTION WHEN duplicate_object THEN END$$")
+        database.execute("GRANT SELECT ON audit_log TO timeline_reader")
+        for days in (-4000, 0, 4000):
+            insert(database, action=f"a.day{days}".replace("-", "m"), occurred_at=NOON + timedelta(days=days))
+        log = AuditLog(server.conninfo(database.name, "timeline_reader"))
+        assert actions(log) == ["a.day4000", "a.day0", "a.daym4000"]
 
 
 class TestPool:
