@@ -19,7 +19,7 @@ def is_audit_record(record: logging.LogRecord) -> bool:
 
 def take_event(record: logging.LogRecord) -> bool:
     """Tell whether *record* is an audit record, for a handler that it just reached; warn of one that should be."""
-    if is_audit_record(record) or _find_misplaced(record):
+    if is_audit_record(record) or find_misplaced(record):
         call_sites.hear(record.audit)  # type: ignore[attr-defined] # is_audit_record
         return True
     if not _is_of_psycopg(record):
@@ -33,7 +33,7 @@ def _is_of_psycopg(record: logging.LogRecord) -> bool:
     return record.name == "psycopg" or record.name.startswith("psycopg.")
 
 
-def _find_misplaced(record: logging.LogRecord) -> bool:
+def find_misplaced(record: logging.LogRecord) -> bool:
     """
     Tell whether the event of *record* is among its arguments, and put it where it belongs.
 
@@ -48,7 +48,7 @@ def _find_misplaced(record: logging.LogRecord) -> bool:
     record.audit = found["audit"]
     diagnostics.warn(
         "misplaced",
-        "audit(...) is an argument of the message at %s:%d: its event is stored all the same, "
+        "audit(...) is an argument of the message at %s:%d: it is taken for the event all the same, "
         "but write extra=audit(...)",
         record.pathname,
         record.lineno,

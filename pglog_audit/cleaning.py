@@ -210,7 +210,10 @@ class Cleaning:
             yield value
 
     def _name(self, key: Any) -> str:
-        name = self._text(key if issubclass(type(key), str) else str(self._value(key, _MAX_DEPTH)), _MAX_NAME)
+        if not issubclass(type(key), str):
+            key = self._value(key, _MAX_DEPTH)
+            key = orjson.dumps(key).decode() if isinstance(key, orjson.Fragment) else str(key)
+        name = self._text(key, _MAX_NAME)
         if len(name) > _MAX_NAME:
             self._mark("name cut")
         self._left -= len(name)

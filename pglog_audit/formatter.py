@@ -237,7 +237,7 @@ def _find_trace_id(event: dict[str, Any]) -> None:
 
 
 def _outcome(record: logging.LogRecord) -> str:
-    failed = record.levelno >= logging.ERROR or (record.exc_info and record.exc_info[0])
+    failed = record.levelno >= logging.ERROR or _exception(record)
     return "failure" if failed else "success"
 
 
@@ -252,7 +252,10 @@ def _message(record: logging.LogRecord) -> str:
 
 def _exception(record: logging.LogRecord) -> dict[str, str]:
     """Return the exception's type for the metadata: never its text, which may hold a secret."""
-    return {"exception": record.exc_info[0].__name__[:MAX_TEXT]} if record.exc_info and record.exc_info[0] else {}
+    exc_info: Any = record.exc_info
+    # logging takes any tuple for one.
+    kind = exc_info[0] if isinstance(exc_info, tuple) and exc_info else None
+    return {"exception": kind.__name__[:MAX_TEXT]} if isinstance(kind, type) else {}
 
 
 def _occurred_at(event: Mapping[str, Any], record: logging.LogRecord, refused: dict[str, Any]) -> float:

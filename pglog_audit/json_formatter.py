@@ -14,6 +14,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from . import diagnostics, lines
+from .audit_records import find_misplaced
 from .formatter import MAX_LINE, MAX_MESSAGE, AuditFormatter
 
 _EVENT_OPTIONS = inspect.signature(AuditFormatter).parameters.keys()
@@ -44,7 +45,7 @@ class AuditJsonFormatter(JsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of *record*; never raises for what was logged with an event."""
-        if "audit" not in record.__dict__:
+        if "audit" not in record.__dict__ and not find_misplaced(record):
             return super().format(record)
         copy = self._reader.cleaned(record, self._exception(record))
         copy.audit = self._reader.event(record)

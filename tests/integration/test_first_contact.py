@@ -38,7 +38,7 @@ def test_extra_is_missing(database) -> None:
     [line] = told(database.writer, "no extra")
     number = line_of('replaced", audit(')
     assert line == (
-        f"audit(...) is an argument of the message at {PROGRAM}:{number}: its event is stored all the same, "
+        f"audit(...) is an argument of the message at {PROGRAM}:{number}: it is taken for the event all the same, "
         "but write extra=audit(...)"
     )
     assert [(row["action"], row["message"]) for row in database.rows()] == [("branding.update", "Logo replaced")]

@@ -99,6 +99,6 @@ logging.info("Opened", audit("ticket.open"))
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == (
-        "audit(...) is an argument of the message at <string>:4: its event is stored all the same, "
+        "audit(...) is an argument of the message at <string>:4: it is taken for the event all the same, "
         "but write extra=audit(...)\n"
     )

@@ -18,8 +18,8 @@ import pytest
 import uuid_utils
 
 from pglog_audit import AuditFilter, AuditFormatter, audit, audit_context
-from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
 from pglog_audit.audit_records import is_audit_record
+from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
 from pglog_audit.formatter import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 
 LABELS = TEXT_FIELDS - {"action", "outcome", "request_id"}
@@ -671,6 +671,13 @@ def test_what_could_not_be_read_is_marked():
     assert "hunter2" not in str(marks)
 
 
+@pytest.mark.parametrize("given", [(1, 2), (), True, (None,)])
+def test_an_exception_information_that_is_none(given):
+    """Logging takes any tuple for exc_info; it costs neither the event nor its outcome."""
+    stored = snapshot({"action": "a.b", "metadata": {"n": 1}}, exc_info=given)
+    assert (stored["action"], stored["outcome"], stored["metadata"]) == ("a.b", "success", {"n": 1})
+
+
 @pytest.mark.parametrize("attribute", ["created", "levelno", "exc_info", "msg", "args", "name"])
 def test_a_record_without_an_attribute(attribute):
     """A record factory that leaves something out loses no event."""
@@ -732,6 +739,11 @@ def test_values_that_json_does_not_know(value, stored):
 def test_integers_stay_exact(value):
     """An integer of any length is the same number in the table."""
     assert metadata(value) == {"x": value}
+
+
+def test_integers_as_names_stay_exact():
+    """A name that is an integer of any length is its digits."""
+    assert snapshot({"action": "a.b", "metadata": {2**70: 1, 7: 2}})["metadata"] == {str(2**70): 1, "7": 2}
 
 
 def test_an_integer_beyond_measure_is_text():

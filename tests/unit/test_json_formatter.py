@@ -113,6 +113,13 @@ def test_the_options_of_the_event():
     assert printed["metadata"] == {"iban": "(hidden)", "page_token": "x", "password": "(hidden)"}
 
 
+def test_an_event_that_was_passed_without_extra():
+    """A record with its event among the arguments is printed as what it was meant to be, in text and secrets too."""
+    mistaken = logging.LogRecord("app", logging.INFO, __file__, 1, "%d paid", (3, {"audit": EVENT}), None)
+    printed = json.loads(AuditJsonFormatter().format(mistaken))
+    assert (printed["message"], printed["audit"]["metadata"]) == ("3 paid", {"password": "***", "amount": 12})
+
+
 def test_without_its_message_the_event_has_a_line():
     """Leaving the sentence out of the event takes nothing from the application's own log."""
     assert line(EVENT, AuditJsonFormatter(store_message=False))["message"] == "Logo replaced"
