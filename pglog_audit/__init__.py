@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .handlers import flush as flush
     from .handlers import stats as stats
     from .json_formatter import AuditJsonFormatter as AuditJsonFormatter
+    from .logging_check import check as check
     from .postgres_handler import PostgresHandler as PostgresHandler
     from .queue_handler import AuditQueueHandler as AuditQueueHandler
     from .queue_listener import AuditQueueListener as AuditQueueListener
@@ -37,6 +38,7 @@ _MODULES = {
     "flush": "handlers",
     "stats": "handlers",
     "AuditJsonFormatter": "json_formatter",
+    "check": "logging_check",
     "PostgresHandler": "postgres_handler",
     "AuditQueueHandler": "queue_handler",
     "AuditQueueListener": "queue_listener",

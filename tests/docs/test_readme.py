@@ -260,6 +260,18 @@ def test_waiting_and_counting(reader) -> None:
 
 def test_masking(reader) -> None:
     """What README.md shows as masked is masked in the row, and the rest is not."""
+def test_when_something_is_wrong(reader) -> None:
+    """Doctor and check tell what README.md shows, of what is in order and of what is not."""
+    [settings] = [block.text for block in read_sections()["Configuration"] if block.text.startswith("LOGGING")]
+    (reader.home / "settings.py").write_text(reader.localized(settings))
+    names = reader.follow("When something is wrong")
+    configure({"audit": {"class": "pglog_audit.AuditHandler"}})
+    names["test_audit_events_become_rows"]()
+    logging.getLogger("audit").setLevel("ERROR")
+    with pytest.raises(AssertionError):
+        names["test_audit_events_become_rows"]()
+
+
     logger = logging.getLogger("audit")
     logger.setLevel("INFO")
     reader.follow("Masking", logger=logger, audit=audit, AuditHandler=AuditHandler)

@@ -1,0 +1,106 @@
+"""Inserting: what could keep a row out, and the proof that one gets in."""
+
+import json
+import time
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from psycopg.rows import tuple_row
+from uuid_utils import uuid7
+
+from .. import catalog
+from ..errors import SchemaError
+from ..finding import Finding
+from ..sql import template
+from ..verdict import words
+from .subject import Subject
+
+_TIMEOUTS = {"lock_timeout": "5000", "statement_timeout": "10000"}
+_ADVICE = {
+    "25006": "The server is a standby, or a setting makes its transactions read-only: connect to the primary, with "
+    "target_session_attrs=read-write where there are several hosts.",
+    "42501": "See grants above; with row-level security the role needs a policy FOR INSERT.",
+    "55P03": "Somebody holds a lock on the table: look into pg_locks.",
+    "57014": "The server took more than 10 s for one row: look into pg_stat_activity.",
+    "23514": "No partition takes today's rows, or a constraint of yours refuses them.",
+}
+_OTHERWISE = "The writer's rows meet the same: events wait or are lost until it is mended."
+
+
+def check_unique_indexes(subject: Subject) -> Finding:
+    """Tell which unique indexes besides the key keep out rows that are no repetitions."""
+    extra = subject.ask("doctor_uniques", id=subject.column("id"))
+    if not extra:
+        return Finding.ok("unique indexes", "none that keeps out a row")
+    first = extra[0]
+    drop = f"DROP INDEX {first['index']};"
+    if first["constraint"]:
+        drop = f"ALTER TABLE {first['relation']} DROP CONSTRAINT {first['constraint']};"
+    return Finding.wrong(
+        "unique indexes",
+        f"{', '.join(row['index'] for row in extra)} keeps out rows: they are lost, counted as conflict",
+        f"Let a plain index take its place. {drop}",
+    )
+
+
+def check_foreign_keys(subject: Subject) -> Finding:
+    """Tell which foreign keys tie the rows to what they are about."""
+    rows = subject.ask("doctor_foreign_keys")
+    if not rows:
+        return Finding.ok("foreign keys", "none: what an event is about may be deleted")
+    first = rows[0]
+    return Finding.wrong(
+        "foreign keys",
+        f"{first['constraint']} on {first['relation']}: {first['definition']}",
+        "To delete what an event refers to fails, and so does an event about what is gone. History outlives what it "
+        f"tells of: ALTER TABLE {first['relation']} DROP CONSTRAINT {first['constraint']};",
+    )
+
+
+def check_triggers(subject: Subject) -> Finding:
+    """Tell which triggers and rules of others see a row before it is stored."""
+    found = [row["interference"] for row in subject.ask("doctor_triggers")]
+    if not found:
+        return Finding.ok("triggers", "none that could change or drop a row")
+    drops = "; ".join(f"DROP {each}" for each in found)
+    return Finding.wrong(
+        "triggers", f"{', '.join(found)} may change or drop rows", f"Unless it is meant, as {subject.owner}: {drops};"
+    )
+
+
+def check_insert(subject: Subject) -> Finding:
+    """Insert an event by the writer's own statement, and roll it back."""
+    user = subject.connection.info.user
+    try:
+        stored = _insert(subject)
+    except SchemaError as error:
+        return Finding.wrong("insert", str(error), _OTHERWISE)
+    except psycopg.Error as error:
+        return Finding.wrong(
+            "insert", f"refused to {user}: {words(error)}", _ADVICE.get(error.sqlstate or "", _OTHERWISE)
+        )
+    if stored != 1:
+        return Finding.wrong("insert", "the server took the row and stored nothing", "See triggers and unique indexes.")
+    return Finding.ok("insert", f"{user} inserted an event by the writer's statement; it was rolled back")
+
+
+def _insert(subject: Subject) -> int:
+    table = catalog.describe(subject.connection, subject.table, subject.columns)
+    cursor = psycopg.Cursor(subject.connection, row_factory=tuple_row)
+    with subject.connection.transaction(force_rollback=True):
+        cursor.execute(template("limit_batch"), _TIMEOUTS)
+        cursor.execute(template("keep_durable"))
+        cursor.execute(table.insert(), {"lines": json.dumps([_event()])})
+        return cursor.rowcount
+
+
+def _event() -> dict[str, Any]:
+    return {
+        "writer_seq": 1,
+        "id": str(uuid7()),
+        "writer_id": str(uuid4()),
+        "occurred_at": time.time(),
+        "action": "audit.doctor",
+        "outcome": "success",
+    }

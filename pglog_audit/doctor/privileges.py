@@ -1,0 +1,96 @@
+"""Privileges: what the writer's role needs, what it must not have, and what others must not have."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..finding import Finding
+from .subject import Subject
+
+_OWN_ROLE = "Give the application a role of its own: CREATE ROLE app LOGIN, pglog-audit init --writer app."
+
+
+def check_grants(subject: Subject) -> Finding:
+    """Tell whether the writer's role has all that it needs."""
+    role = _role(subject)
+    if role is None:
+        return Finding.wrong("grants", f"there is no role {subject.writer}", "Make it, or give another --writer.")
+    lacks = list(_lacks(role))
+    if lacks:
+        return Finding.wrong("grants", f"{role['name']} lacks {', '.join(lacks)}", _grant_advice(subject))
+    return Finding.ok("grants", f"{role['name']} may insert into {subject.name}")
+
+
+def _role(subject: Subject) -> dict[str, Any] | None:
+    columns = None if subject.is_ours else subject.written_columns()
+    rows = subject.ask("doctor_role", role=subject.writer, columns=columns)
+    return rows[0] if rows else None
+
+
+def _lacks(role: dict[str, Any]) -> Iterable[str]:
+    if not role["has_usage"]:
+        yield f"USAGE on schema {role['schema']}"
+    if role["closed_columns"]:
+        yield f"INSERT on {', '.join(role['closed_columns'])}"
+    for sequence in role["closed_sequences"]:
+        yield f"USAGE on sequence {sequence}"
+
+
+def _grant_advice(subject: Subject) -> str:
+    table = "" if subject.table == "audit_log" else f" --table {subject.table}"
+    existing = "" if subject.is_ours else " --existing"
+    return f"As {subject.owner}: pglog-audit init{table}{existing} --writer {subject.writer}"
+
+
+def check_restraint(subject: Subject) -> Finding:
+    """Tell whether the writer's role could change or forge what was written."""
+    role = _role(subject)
+    if role is None:
+        return Finding.hidden("restraint", f"there is no role {subject.writer}")
+    if power := _power(role):
+        return Finding.wrong(
+            "restraint", f"{role['name']} {power}: no grant and no trigger binds it", _own_role(subject)
+        )
+    excess = [*role["excess"], *(["INSERT (recorded_at)"] if role["may_set_recorded_at"] else [])]
+    if excess:
+        held = ", ".join(excess)
+        advice = f"REVOKE {held} ON {subject.name} FROM {role['name']}; if it has them through a role, from that one."
+        return Finding.wrong("restraint", f"{role['name']} has {held} on {subject.name}", advice)
+    return Finding.ok("restraint", f"{role['name']} may not change, delete or date back a row")
+
+
+def _power(role: dict[str, Any]) -> str | None:
+    if role["is_superuser"]:
+        return "is a superuser"
+    if role["is_owner"]:
+        return "owns the table"
+    return "is a member of the role that owns the table" if role["is_member"] else None
+
+
+def _own_role(subject: Subject) -> str:
+    if subject.writer == subject.connection.info.user:
+        return f"If the application connects as another role, examine that one with --writer. {_OWN_ROLE}"
+    return _OWN_ROLE
+
+
+def check_public(subject: Subject) -> Finding:
+    """Tell what every role may do with the table."""
+    held = ", ".join(row["privilege"] for row in subject.ask("doctor_public"))
+    if not held:
+        return Finding.ok("public", "PUBLIC has been given nothing")
+    return Finding.wrong(
+        "public", f"PUBLIC has {held} on {subject.name}", f"REVOKE ALL ON {subject.name} FROM PUBLIC; grant by role."
+    )
+
+
+def check_partition_grants(subject: Subject) -> Finding:
+    """Tell who may do what with a partition, past the table's own grants and policies."""
+    rows = subject.ask("doctor_partition_grants")
+    if not rows:
+        return Finding.ok("partition grants", "none: whoever may do something may do it with the table")
+    first = rows[0]
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return Finding.wrong(
+        "partition grants",
+        f"{first['grantee']} has {first['privilege']} on {first['relation']}{more}",
+        f"REVOKE ALL ON {first['relation']} FROM {first['grantee']}; grant on {subject.name} itself.",
+    )

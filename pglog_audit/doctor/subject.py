@@ -1,0 +1,91 @@
+"""What is examined: a table, seen over one connection."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import Connection, Cursor
+from psycopg.rows import dict_row
+
+from ..errors import SchemaError
+from ..event import CALLER_FIELDS, WRITER_FIELDS
+from ..sql import template
+
+_COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A table and the role whose privileges count."""
+
+    connection: Connection[Any]
+    table: str
+    """As it was asked for."""
+    columns: Mapping[str, str]
+    """Our field to the column that it has there."""
+    writer: str
+    """The role that writes."""
+    oid: int
+    kind: str
+    name: str
+    """With its schema, quoted as SQL wants it."""
+    owner: str
+    comment: str | None
+    existing_columns: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def version(self) -> int | None:
+        """The schema that the table's comment tells; None for another program's table."""
+        match = _COMMENT.match(self.comment or "")
+        return int(match[1]) if match else None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether init made it."""
+        return self.version is not None
+
+    def column(self, name: str) -> str:
+        """Return the column of the field *name*."""
+        return self.columns.get(name, name)
+
+    def fields_without_column(self) -> list[str]:
+        """Return the fields of a log call that the table has no column for."""
+        return sorted(name for name in CALLER_FIELDS if self.column(name) not in self.existing_columns)
+
+    def written_columns(self) -> list[str]:
+        """Return the columns of our fields, which is what the writer fills in another program's table."""
+        fields = (CALLER_FIELDS | WRITER_FIELDS) - {"id", "recorded_at"}
+        return sorted(self.existing_columns & {self.column(name) for name in fields})
+
+    def ask(self, file: str, /, **parameters: Any) -> list[dict[str, Any]]:
+        """Return the rows of ``<file>.sql`` for this table."""
+        return ask(self.connection, file, table=self.oid, **parameters)
+
+
+def find_subject(connection: Connection[Any], table: str, columns: Mapping[str, str], writer: str | None) -> Subject:
+    """
+    Return the table that the writer would find.
+
+    :raises SchemaError: there is none.
+    """
+    schema, _, name = table.rpartition(".")
+    found = ask(connection, "find_table", schema=schema or None, name=name)
+    if not found:
+        raise SchemaError(_missing(connection, table, name))
+    [row] = ask(connection, "doctor_table", schema=found[0]["nspname"], name=found[0]["relname"])
+    existing = frozenset(row.pop("columns"))
+    role = writer if writer is not None else connection.info.user
+    return Subject(connection, table, columns, role, **row, existing_columns=existing)
+
+
+def _missing(connection: Connection[Any], table: str, name: str) -> str:
+    text = f"no table {table} in database {connection.info.dbname} that {connection.info.user} finds"
+    elsewhere = ", ".join(row["nspname"] for row in ask(connection, "find_elsewhere", name=name))
+    return f"{text}, but one in schema {elsewhere}" if elsewhere else text
+
+
+def ask(connection: Connection[Any], file: str, /, **parameters: Any) -> list[dict[str, Any]]:
+    """Return the rows of ``<file>.sql``."""
+    cursor = Cursor(connection, row_factory=dict_row)
+    return cursor.execute(template(file), parameters).fetchall()

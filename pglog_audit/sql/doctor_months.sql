@@ -1,0 +1,31 @@
+-- How many whole months after this one have partitions without a gap; -1 if this one has none.
+WITH bounds AS (
+    SELECT pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound
+    FROM pg_catalog.pg_inherits AS i
+    JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+    WHERE i.inhparent = %(table)s
+),
+covered AS (
+    SELECT range_agg(
+        tstzrange(
+            substring(bound FROM 'FROM \(''([^'']+)''\)')::timestamptz,
+            substring(bound FROM 'TO \(''([^'']+)''\)')::timestamptz
+        )
+    ) AS times
+    FROM bounds
+    WHERE bound LIKE 'FOR VALUES FROM%%'
+)
+SELECT COALESCE(
+    (
+        SELECT min(n)
+        FROM pg_catalog.generate_series(0, 1200) AS n
+        CROSS JOIN LATERAL (
+            SELECT pg_catalog.date_trunc('month', pg_catalog.now() AT TIME ZONE 'UTC') + pg_catalog.make_interval(months => n)
+        ) AS this (month)
+        WHERE (
+            SELECT times @> tstzrange(month AT TIME ZONE 'UTC', (month + INTERVAL '1 month') AT TIME ZONE 'UTC')
+            FROM covered
+        ) IS NOT TRUE
+    ),
+    1201
+) - 1 AS ahead

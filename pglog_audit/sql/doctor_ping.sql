@@ -1,0 +1,2 @@
+-- The shortest round trip.
+SELECT 1

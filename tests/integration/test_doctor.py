@@ -1,0 +1,372 @@
+"""The database half of doctor: each fault is brought about in a real database, and turns its own line wrong."""
+
+import time
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
+
+from pglog_audit import schema
+from pglog_audit.doctor import Target, examine, server
+from pglog_audit.options import read_options
+
+WRITER = "pglog_writer"
+NARROW = (
+    "CREATE TABLE activity (id bigserial PRIMARY KEY, user_id bigint, action varchar(80) NOT NULL, metadata jsonb,"
+    " created_at timestamptz DEFAULT now())"
+)
+NEXT_MONTH = "to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')"
+DETACH = "DO $$BEGIN EXECUTE 'ALTER TABLE audit_log DETACH PARTITION audit_log_' || {}; END$$".format
+BEFORE_INSERT = (
+    "CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+    "CREATE TRIGGER enrich BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION pass()"
+)
+USERS = "CREATE TABLE users (id uuid PRIMARY KEY);"
+
+FAULTS = {
+    "DROP TRIGGER refuse_truncate ON audit_log_default": ("guards", "on public.audit_log_default is missing"),
+    "DROP TRIGGER refuse_change ON audit_log": ("guards", "refuse_change on public.audit_log is missing"),
+    "ALTER TABLE audit_log_default DISABLE TRIGGER refuse_change": ("guards", "is not ENABLE ALWAYS"),
+    "ALTER TABLE audit_log ENABLE TRIGGER refuse_truncate": ("guards", "is not ENABLE ALWAYS"),
+    "CREATE OR REPLACE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'": (
+        "guards",
+        "does not call the function of init, and",
+    ),
+    "GRANT UPDATE ON audit_log TO pglog_writer": ("restraint", "pglog_writer has UPDATE on public.audit_log"),
+    "GRANT UPDATE (action) ON audit_log TO pglog_writer": ("restraint", "pglog_writer has UPDATE on"),
+    "GRANT DELETE, TRUNCATE, TRIGGER, REFERENCES ON audit_log TO pglog_writer": (
+        "restraint",
+        "DELETE, TRUNCATE, REFERENCES, TRIGGER",
+    ),
+    "GRANT INSERT (recorded_at) ON audit_log TO pglog_writer": ("restraint", "has INSERT (recorded_at)"),
+    "GRANT SELECT ON audit_log TO PUBLIC": ("public", "PUBLIC has SELECT on public.audit_log"),
+    "GRANT SELECT (action) ON audit_log TO PUBLIC": ("public", "PUBLIC has SELECT"),
+    "GRANT SELECT ON audit_log_default TO pglog_writer": (
+        "partition grants",
+        "pglog_writer has SELECT on public.audit_log_default",
+    ),
+    "GRANT SELECT (action) ON audit_log_default TO PUBLIC": ("partition grants", "PUBLIC has SELECT"),
+    "REVOKE INSERT ON audit_log FROM pglog_writer": ("grants", "lacks INSERT on id, occurred_at, action"),
+    "REVOKE INSERT (message) ON audit_log FROM pglog_writer": ("grants", "pglog_writer lacks INSERT on message"),
+    "REVOKE USAGE ON SCHEMA public FROM PUBLIC": ("grants", "pglog_writer lacks USAGE on schema public"),
+    "ALTER TABLE audit_log ADD COLUMN amount int": ("grants", "pglog_writer lacks INSERT on amount"),
+    "ALTER TABLE audit_log ADD COLUMN number serial; GRANT INSERT (number) ON audit_log TO pglog_writer": (
+        "grants",
+        "lacks USAGE on sequence public.audit_log_number_seq",
+    ),
+    "CREATE UNIQUE INDEX one ON audit_log (request_id, occurred_at)": ("unique indexes", "public.one keeps out rows"),
+    "CREATE UNIQUE INDEX one ON audit_log_default (lower(action))": ("unique indexes", "public.one keeps out rows"),
+    "ALTER TABLE audit_log_default ADD CONSTRAINT one EXCLUDE (request_id WITH =)": ("unique indexes", "public.one"),
+    USERS + "ALTER TABLE audit_log ADD CONSTRAINT who FOREIGN KEY (user_id) REFERENCES users ON DELETE SET NULL": (
+        "foreign keys",
+        "who on public.audit_log: FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL",
+    ),
+    BEFORE_INSERT: ("triggers", "TRIGGER enrich ON public.audit_log may change or drop rows"),
+    "CREATE RULE keep AS ON UPDATE TO audit_log_default DO INSTEAD NOTHING": ("triggers", "RULE keep ON"),
+    "INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2001-01-01')": (
+        "default rows",
+        "1 in audit_log_default: their months have no partition",
+    ),
+    "INSERT INTO audit_log (action, occurred_at) SELECT 'a.b', '2001-01-01' FROM generate_series(1, 1001)": (
+        "default rows",
+        "more than 1000",
+    ),
+    "DROP TABLE audit_log_default": ("default rows", "there is no default partition"),
+    DETACH(NEXT_MONTH): ("months", "partitions for 0 months after this one"),
+    DETACH("to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"): ("months", "no partition for this month"),
+    "ALTER TABLE audit_log DROP COLUMN trace_id": ("columns", "none for trace_id"),
+    "ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey": ("retries", "makes two rows"),
+    "COMMENT ON TABLE audit_log IS 'pglog_audit schema 99'": ("table", "has schema 99, newer than"),
+    "COMMENT ON TABLE audit_log IS 'pglog_audit schema 0'": ("table", "has schema 0, older than"),
+    "ALTER ROLE pglog_writer IN DATABASE {database} SET default_transaction_read_only = on": (
+        "settings",
+        "default_transaction_read_only is on for pglog_writer",
+    ),
+    "ALTER ROLE pglog_writer IN DATABASE {database} SET statement_timeout = '100ms'": (
+        "settings",
+        "statement_timeout is 100 ms for pglog_writer",
+    ),
+    "ALTER DATABASE {database} SET statement_timeout = 900": ("settings", "statement_timeout is 900 ms"),
+}
+
+
+def find(database, conninfo=None, *, writer=WRITER, **options):
+    """Return the findings by name: of the owner's connection about the writer, unless told otherwise."""
+    table, columns = options.pop("table", "audit_log"), options.pop("columns", {})
+    target = Target(conninfo or database.owner, "--conninfo", table, columns)
+    return {finding.name: finding for finding in examine(target, writer=writer, **options).findings}
+
+
+def wrong(findings):
+    """Return the names of what is wrong."""
+    return [name for name, finding in findings.items() if finding.status == "wrong"]
+
+
+def test_nothing_is_wrong_with_what_init_made(database):
+    """The owner sees all of it, and each line is ok."""
+    assert {finding.status for finding in find(database).values()} == {"ok"}
+
+
+def test_the_writer_sees_all_but_the_rows(database):
+    """An INSERT-only role examines itself; what it may not read is no failure."""
+    findings = find(database, database.writer, writer=None)
+    assert [name for name, finding in findings.items() if finding.status != "ok"] == ["default rows"]
+    assert findings["default rows"].status == "hidden"
+    assert findings["insert"].text.startswith("pglog_writer inserted an event")
+
+
+def test_nothing_is_left_behind(database):
+    """The event that proves the insert is rolled back."""
+    find(database)
+    assert database.rows() == []
+
+
+@pytest.mark.parametrize("statement", FAULTS)
+def test_each_fault_turns_its_own_line_wrong(database, statement):
+    """Exactly one line is wrong; it names what it found, and has advice."""
+    name, text = FAULTS[statement]
+    database.execute(statement.replace("{database}", database.name))
+    findings = find(database)
+    assert wrong(findings) == [name]
+    assert text in findings[name].text
+    assert findings[name].advice
+
+
+def test_few_months_ahead_are_told_before_they_end(database):
+    """Two months left are no failure yet, and have advice."""
+    third = NEXT_MONTH.replace("1 month", "3 months")
+    database.execute(DETACH(third))
+    found = find(database)["months"]
+    assert (found.status, found.text) == ("ok", "partitions for 2 months after this one")
+    assert "make months now" in found.advice
+
+
+def test_quarters_count_as_months(empty_database):
+    """Partitions of another length cover the months that lie whole in them."""
+    with psycopg.connect(empty_database.owner) as connection:
+        schema.init(connection, writer=WRITER)
+    empty_database.execute(
+        "DO $$DECLARE p record; BEGIN FOR p IN SELECT inhrelid::regclass AS name FROM pg_inherits"
+        " WHERE inhparent = 'audit_log'::regclass AND inhrelid::regclass::text ~ '\\d$'"
+        " LOOP EXECUTE 'ALTER TABLE audit_log DETACH PARTITION ' || p.name; END LOOP;"
+        " EXECUTE format('CREATE TABLE half PARTITION OF audit_log FOR VALUES FROM (%%L) TO (%%L)',"
+        " date_trunc('month', now(), 'UTC'), date_trunc('month', now(), 'UTC') + interval '5 months 15 days'); END$$"
+    )
+    assert find(empty_database)["months"].text == "partitions for 4 months after this one"
+
+
+def test_what_the_catalog_hides_is_hidden(database):
+    """A hardened catalog takes one line away, not the others."""
+    database.execute("REVOKE SELECT ON pg_catalog.pg_rewrite FROM PUBLIC")
+    findings = find(database, database.writer, writer=None)
+    assert wrong(findings) == []
+    assert (findings["triggers"].status, findings["triggers"].text[:24]) == ("hidden", "not visible to this role")
+
+
+def test_a_question_that_takes_too_long(database):
+    """A lock that somebody holds turns its line wrong, and the examination goes on."""
+    impatient = make_conninfo(database.owner, options="-c statement_timeout=1000")
+    with psycopg.connect(database.owner) as other:
+        other.execute("LOCK TABLE audit_log_default")
+        findings = find(database, impatient)
+    assert "57014" in findings["default rows"].text
+    assert "insert" in findings
+
+
+def test_a_clock_that_is_ahead(database, monkeypatch):
+    """Beyond some seconds the line says which way, and what comes of it."""
+    monkeypatch.setattr(server, "time", SimpleNamespace(time=lambda: time.time() + 60, perf_counter=time.perf_counter))
+    findings = find(database)
+    assert wrong(findings) == ["clock"]
+    assert findings["clock"].text == "this machine is 60 s ahead of the server"
+    assert "wrong order" in findings["clock"].advice
+
+
+def test_a_slow_answer_is_no_skew(database, monkeypatch):
+    """Half of the round trip may lie on either side."""
+    times = iter([time.time() - 30, time.time()])
+    monkeypatch.setattr(server, "time", SimpleNamespace(time=lambda: next(times), perf_counter=time.perf_counter))
+    assert wrong(find(database)) == []
+
+
+def test_an_old_server():
+    """A server older than 14 is told before anything is asked of its catalog."""
+    found = server.check_server(SimpleNamespace(info=SimpleNamespace(server_version=130012)))
+    assert (found.status, found.text) == ("wrong", "PostgreSQL 13.12")
+
+
+def test_a_read_only_session(database):
+    """The writer's own statement is refused, and the words say why."""
+    readonly = make_conninfo(database.writer, options="-c default_transaction_read_only=on")
+    findings = find(database, readonly, writer=None)
+    assert wrong(findings) == ["settings", "insert"]
+    assert "25006" in findings["insert"].text
+    assert "standby" in findings["insert"].advice
+
+
+def test_commits_that_do_not_wait_are_told(database):
+    """Durability given away is no failure, but what it costs is said."""
+    database.execute(f"ALTER ROLE {WRITER} IN DATABASE {database.name} SET synchronous_commit = on")
+    assert find(database)["settings"].advice is None
+    database.execute(f"ALTER ROLE {WRITER} IN DATABASE {database.name} SET synchronous_commit = off")
+    found = find(database)["settings"]
+    assert (found.status, found.text) == ("ok", "synchronous_commit is off for pglog_writer")
+    assert 'ALTER ROLE "pglog_writer" SET synchronous_commit = on;' in found.advice
+
+
+def test_a_writer_without_grants(database):
+    """The role that connects lacks the grants, and so its insert fails."""
+    database.execute(f"REVOKE INSERT ON audit_log FROM {WRITER}")
+    findings = find(database, database.writer, writer=None)
+    assert wrong(findings) == ["grants", "insert"]
+    assert findings["grants"].advice == "As postgres: pglog-audit init --writer pglog_writer"
+
+
+def test_a_trigger_that_drops_rows(database):
+    """The proof counts what was stored."""
+    database.execute(BEFORE_INSERT.replace("RETURN NEW", "RETURN NULL"))
+    assert wrong(find(database)) == ["triggers", "insert"]
+
+
+def test_a_role_that_does_not_exist(database):
+    """A misspelt --writer is told as such."""
+    findings = find(database, writer="no_such_role")
+    assert wrong(findings) == ["grants"]
+    assert findings["grants"].text == "there is no role no_such_role"
+
+
+@pytest.fixture
+def plain_owner(database):
+    """Give the table to a role that is no superuser, and return that role's name."""
+    database.execute("DROP ROLE IF EXISTS pglog_doctor_owner")
+    database.execute("CREATE ROLE pglog_doctor_owner LOGIN")
+    database.execute("ALTER TABLE audit_log OWNER TO pglog_doctor_owner")
+    yield "pglog_doctor_owner"
+    database.execute(f"REVOKE pglog_doctor_owner FROM {WRITER}")
+    database.execute("DROP OWNED BY pglog_doctor_owner CASCADE")
+    database.execute("DROP ROLE pglog_doctor_owner")
+
+
+def test_writers_that_nothing_binds(database, plain_owner):
+    """A superuser, the owner and a member of the owner could undo everything."""
+    assert "postgres is a superuser" in find(database, writer="postgres")["restraint"].text
+    assert f"{plain_owner} owns the table" in find(database, writer=plain_owner)["restraint"].text
+    database.execute(f"GRANT {plain_owner} TO {WRITER}")
+    findings = find(database)
+    assert wrong(findings) == ["restraint"]
+    assert "is a member of the role that owns the table" in findings["restraint"].text
+
+
+def test_the_owner_is_told_to_name_the_writer(database):
+    """Whoever examines with the connection for maintenance learns of --writer."""
+    findings = find(database, writer=None)
+    assert wrong(findings) == ["restraint"]
+    assert "--writer" in findings["restraint"].advice
+
+
+ANOTHERS = {"table": "activity", "columns": {"occurred_at": "created_at"}}
+
+
+class TestAnotherProgramsTable:
+    def test_it_is_used_only_if_that_is_meant(self, empty_database):
+        """Without --existing a table of that name is taken for a mistake."""
+        empty_database.execute(NARROW)
+        target = Target(empty_database.owner, "--conninfo", **ANOTHERS)
+        examination = examine(target)
+        assert not examination.has_table
+        assert examination.findings[-1].text == "public.activity was not made by pglog-audit"
+        assert "--existing" in examination.findings[-1].advice
+
+    def test_a_narrow_table_tells_what_it_cannot_hold(self, empty_database):
+        """Fields that are left out and lines that may come twice are told; neither is a failure."""
+        empty_database.execute(NARROW)
+        empty_database.execute(f"GRANT INSERT (user_id, action, metadata, created_at) ON activity TO {WRITER}")
+        empty_database.execute(f"GRANT USAGE ON SEQUENCE activity_id_seq TO {WRITER}")
+        findings = find(empty_database, empty_database.writer, writer=None, existing=True, **ANOTHERS)
+        assert {finding.status for finding in findings.values()} == {"ok"}
+        assert "none for changes, entity_type" in findings["columns"].text
+        assert "audit.*" in findings["columns"].advice
+        assert "at-least-once" in findings["retries"].advice
+        assert not {"guards", "months", "default rows"} & findings.keys()
+
+    def test_its_sequence_must_be_usable(self, empty_database):
+        """A serial column's default calls nextval."""
+        empty_database.execute(NARROW)
+        empty_database.execute(f"GRANT INSERT ON activity TO {WRITER}")
+        findings = find(empty_database, existing=True, **ANOTHERS)
+        assert wrong(findings) == ["grants"]
+        assert "USAGE on sequence public.activity_id_seq" in findings["grants"].text
+        assert findings["grants"].advice.endswith("init --table activity --existing --writer pglog_writer")
+
+    def test_without_an_action_nothing_is_written(self, empty_database):
+        """The one column that must be there."""
+        empty_database.execute("CREATE TABLE activity (created_at timestamptz)")
+        empty_database.execute(f"GRANT INSERT ON activity TO {WRITER}")
+        findings = find(empty_database, existing=True, **ANOTHERS)
+        assert wrong(findings) == ["columns", "insert"]
+        assert "no column action" in findings["insert"].text
+
+    def test_a_uuid_id_with_a_unique_index_tells_lines_apart(self, empty_database):
+        """With the key of ours a batch may be sent again."""
+        empty_database.execute("CREATE TABLE activity (id uuid PRIMARY KEY, action text, created_at timestamptz)")
+        empty_database.execute(f"GRANT INSERT ON activity TO {WRITER}")
+        assert find(empty_database, existing=True, **ANOTHERS)["retries"].text.endswith("makes one row")
+
+
+def test_a_missing_table(empty_database):
+    """The line names table, database and role."""
+    examination = examine(Target(empty_database.owner, "--conninfo"))
+    assert not examination.has_table
+    assert wrong({finding.name: finding for finding in examination.findings}) == ["table"]
+    assert f"no table audit_log in database {empty_database.name}" in examination.findings[-1].text
+
+
+def test_a_table_in_another_schema(empty_database):
+    """Where the search path does not lead is told."""
+    empty_database.execute("CREATE SCHEMA hidden")
+    with psycopg.connect(empty_database.owner) as connection:
+        schema.init(connection, table="hidden.audit_log")
+    examination = examine(Target(empty_database.owner, "--conninfo"))
+    assert examination.findings[-1].text.endswith("but one in schema hidden")
+
+
+def test_no_connection():
+    """What libpq says is told, without the password."""
+    examination = examine(Target("postgresql://app:s3cr3t@127.0.0.1:1/app", "DATABASE_URL"))
+    [found] = examination.findings
+    assert not examination.is_reachable
+    assert (found.name, found.status) == ("connection", "wrong")
+    assert "user=app host=127.0.0.1 port=1 dbname=app, from DATABASE_URL" in found.text
+    assert "s3cr3t" not in found.text
+
+
+def test_the_connection_is_the_handlers(database, monkeypatch):
+    """Of a handler come conninfo, table and columns; who named the database is told."""
+    options, _ = read_options(lambda: database.writer, {"columns": {"occurred_at": "created_at"}})
+    target = Target.of_handler(options)
+    assert (target.origin, target.columns) == ("the handler", {"occurred_at": "created_at"})
+    monkeypatch.setenv("PGLOG_AUDIT_CONNINFO", database.writer)
+    assert Target.of_handler(read_options(None, {})[0]).origin == "PGLOG_AUDIT_CONNINFO"
+
+
+def test_the_pool_of_a_handler_is_not_borrowed_from(database):
+    """A pool tells where its connections lead; doctor opens one of its own."""
+    parameters = {"application_name": "mine", "cursor_factory": psycopg.RawCursor, "row_factory": dict_row}
+    pool = ConnectionPool(database.writer, kwargs=parameters, open=False)
+    target = Target.of_handler(read_options(None, {"pool": pool})[0])
+    assert (target.parameters, target.origin) == (parameters, "the handler")
+    assert wrong({finding.name: finding for finding in examine(target).findings}) == []
+
+
+def test_quoted_names_are_quoted_in_advice(empty_database):
+    """What is printed can be pasted, whatever the table is called."""
+    empty_database.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier("My Audit")).as_string())
+    with psycopg.connect(empty_database.owner) as connection:
+        schema.init(connection, table="My Audit.Log", writer=WRITER)
+    empty_database.execute('GRANT UPDATE ON "My Audit"."Log" TO pglog_writer')
+    found = find(empty_database, table="My Audit.Log")["restraint"]
+    assert 'REVOKE UPDATE ON "My Audit"."Log" FROM pglog_writer' in found.advice
