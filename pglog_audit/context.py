@@ -5,12 +5,14 @@ A request has one set of fields that all its threads and tasks see (a framework 
 a background task in different copies of the context); a ``with`` block lays its own over it, for that block alone.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -39,11 +41,12 @@ def audit_context(**fields: Any) -> Iterator[None]:
     and threads that copy the context (:mod:`contextvars`), and no others.
     """
     scope = _scope.get()
-    token = _scope.set(scope._replace(block={**scope.block, **fields}))
+    inside = scope._replace(block={**scope.block, **fields})
+    token = _scope.set(inside)
     try:
         yield
     finally:
-        _leave(token)
+        _leave(token, inside, scope)
 
 
 def bind_audit_context(**fields: Any) -> None:
@@ -66,14 +69,45 @@ def bind_audit_context(**fields: Any) -> None:
 @contextmanager
 def request_context(**fields: Any) -> Iterator[None]:
     """Open the scope of one request, which :func:`bind_audit_context` changes; for middlewares."""
-    token = _scope.set(_Scope({**current_context(), **fields}, _NOTHING))
+    around = _scope.get()
+    inside = _request_scope(fields)
+    token = _scope.set(inside)
     try:
         yield
     finally:
-        _leave(token)
+        _leave(token, inside, around)
 
 
-def _leave(token: Token[_Scope]) -> None:
-    # A generator that a framework enters and leaves in two copies of the context finds nothing to take back.
-    with suppress(ValueError):
+class RequestContext:
+    """
+    The scope of one request that is entered and left several times: its response is made piece by piece.
+
+    In between, the thread runs what is none of the request's: the server, or another request.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self._inside = _request_scope(fields)
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call *function* as a part of the request."""
+        token = _scope.set(self._inside)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            # A block that a generator entered in this piece of the response goes on in the next.
+            self._inside = _scope.get()
+            _scope.reset(token)
+
+
+def _request_scope(fields: Mapping[str, Any]) -> _Scope:
+    return _Scope({**current_context(), **fields}, _NOTHING)
+
+
+def _leave(token: Token[_Scope], inside: _Scope, around: _Scope) -> None:
+    try:
         _scope.reset(token)
+    except ValueError:
+        # A generator that a framework enters and leaves in two copies of the context: this one may be older than the
+        # block, and then there is nothing to take back.
+        if _scope.get() is inside:
+            _scope.set(around)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pglog_audit import audit_context, bind_audit_context
-from pglog_audit.context import current_context, request_context
+from pglog_audit.context import RequestContext, current_context, request_context
 
 
 def in_copied_context(function, *args, **fields):
@@ -180,3 +180,57 @@ def test_a_block_may_end_in_another_copy_of_the_context(block):
     contextvars.copy_context().run(entered.__enter__)
     contextvars.copy_context().run(entered.__exit__, None, None, None)
     assert current_context() == {}
+
+
+@pytest.mark.parametrize("block", [audit_context, request_context])
+def test_a_block_ends_in_a_copy_that_was_made_inside_it(block):
+    """A generator that goes on in a copy of its context takes its fields back there."""
+    entered = block(user_id=1)
+    entered.__enter__()
+    copy = contextvars.copy_context()
+    copy.run(entered.__exit__, None, None, None)
+    assert copy.run(current_context) == {}
+
+
+def test_a_request_in_pieces_holds_in_each_of_them():
+    """Its fields, and those that it binds, are in force in all its pieces, and between two of them in none."""
+    request = RequestContext(request_id="r")
+    request.run(bind_audit_context, user_id=1)
+    assert current_context() == {}
+    assert request.run(current_context) == {"request_id": "r", "user_id": 1}
+
+
+def test_a_request_in_pieces_gives_back_what_was_in_force():
+    """Pieces of two requests, and a block around one, do not touch each other."""
+    first, second = RequestContext(request_id="1"), RequestContext(request_id="2")
+    first.run(second.run, bind_audit_context, user_id=2)
+    with audit_context(user_id=3):
+        assert first.run(current_context) == {"request_id": "1"}
+        assert current_context() == {"user_id": 3}
+    assert second.run(current_context) == {"request_id": "2", "user_id": 2}
+
+
+def test_a_request_in_pieces_ends_a_piece_with_an_exception():
+    """The exception passes, and nothing remains in force."""
+    with pytest.raises(ZeroDivisionError):
+        RequestContext(request_id="r").run(lambda: 1 / 0)
+    assert current_context() == {}
+
+
+def pieces():
+    """Yield the fields in force before, twice inside and after a block."""
+    yield dict(current_context())
+    with audit_context(user_id=1):
+        yield dict(current_context())
+        yield dict(current_context())
+    yield dict(current_context())
+
+
+@pytest.mark.parametrize("run", [lambda function: function(), lambda function: contextvars.Context().run(function)])
+def test_a_block_goes_on_in_the_next_piece(run):
+    """A generator's block holds until the generator leaves it, though each piece may run in a context of its own."""
+    request, generator, seen = RequestContext(), pieces(), []
+    for _ in range(4):
+        seen.append(run(lambda: request.run(next, generator)))
+        assert current_context() == {}
+    assert seen == [{}, {"user_id": 1}, {"user_id": 1}, {}]
