@@ -115,17 +115,26 @@ def test_what_makes_no_row(reader, logger) -> None:
 
 
 def test_who_is_acting(reader, logger) -> None:
-    """The block's fields, and those that a FastAPI dependency binds, stand on the rows; the ids are the responses'."""
+    """A block's fields, and those that a FastAPI dependency binds, stand on the rows; each id is its response's."""
     names = reader.follow(
-        "Who is acting", logger=logger, audit=audit, user=ALICE, find_user={"alice's session": ALICE}.__getitem__
+        "Who is acting",
+        __name__=__name__,
+        logger=logger,
+        audit=audit,
+        user=ALICE,
+        find_user={"alice's session": ALICE}.__getitem__,
     )
     path = f"/events/{uuid4()}/publish"
     made, taken = asyncio.run(post(names["app"], path, {}, {"X-Request-ID": "taken/1"}))
     assert taken == "taken/1"
+    archived = names["site"].test_client().post(f"/events/{uuid4()}/archive", headers={"User-Agent": "Test"})
     rows = reader.rows()
-    assert [row["request_id"] for row in rows] == [None, made, "taken/1"]
-    assert {(row["user_id"], row["user_label"]) for row in rows} == {(ALICE.id, "alice")}
-    assert (str(rows[-1]["source_ip"]), rows[-1]["user_agent"]) == ("127.0.0.1", f"python-httpx/{httpx.__version__}")
+    assert [row["request_id"] for row in rows] == [None, made, "taken/1", archived.headers["X-Request-ID"]]
+    assert {(row["user_id"], row["user_label"]) for row in rows[:3]} == {(ALICE.id, "alice")}
+    assert [(str(row["source_ip"]), row["user_agent"]) for row in rows[2:]] == [
+        ("127.0.0.1", f"python-httpx/{httpx.__version__}"),
+        ("127.0.0.1", "Test"),
+    ]
 
 
 async def post(app, path, *headers):

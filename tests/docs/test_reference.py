@@ -13,7 +13,7 @@ from pglog_audit import AuditFilter, AuditFormatter, AuditHandler, AuditLog, aud
 from pglog_audit.cli.commands import cli
 from pglog_audit.conninfo import find_conninfo
 from pglog_audit.formatter import MAX_LINE, MAX_MESSAGE, MAX_TEXT
-from pglog_audit.integrations.asgi import AuditMiddleware
+from pglog_audit.integrations import asgi, wsgi
 from pglog_audit.options import HandlerOptions, WriterOptions
 
 from .reader import README, names_in, read_tables
@@ -80,10 +80,11 @@ def test_the_fields_table() -> None:
     assert sorted(documented) == sorted(parameters(audit).keys() - {"misplaced"})
 
 
-def test_the_middlewares_table() -> None:
-    """It has every parameter of AuditMiddleware."""
+@pytest.mark.parametrize("middleware", [asgi.AuditMiddleware, wsgi.AuditMiddleware], ids=["asgi", "wsgi"])
+def test_the_middlewares_table(middleware: Any) -> None:
+    """It has every parameter of AuditMiddleware, of either kind."""
     [rows] = read_tables("Who is acting")
-    assert [names_in(row[0])[0] for row in rows] == [name for name in parameters(AuditMiddleware) if name != "app"]
+    assert [names_in(row[0])[0] for row in rows] == [name for name in parameters(middleware) if name != "app"]
 
 
 def test_the_commands_table() -> None:
