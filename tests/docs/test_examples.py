@@ -10,9 +10,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from psycopg.conninfo import conninfo_to_dict
+
+from tests.support import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -40,18 +43,37 @@ def init(name, database):
 
 
 @contextmanager
-def served(database) -> Iterator[str]:
-    """Serve the application with uvicorn until SIGTERM, and give its address."""
-    command = [sys.executable, "-W", "error", "-m", "uvicorn", "--port", "0", "asgi_app:app"]
+def served(database, *command: str) -> Iterator[str]:
+    """Serve an application with the module that *command* begins with, until SIGTERM, and give its address."""
     environ = os.environ | {"PGLOG_AUDIT_CONNINFO": database.writer}
-    with subprocess.Popen(command, cwd=EXAMPLES, env=environ, stderr=subprocess.PIPE, text=True) as server:
+    program = [sys.executable, "-W", "error", "-m", *command]
+    with subprocess.Popen(program, cwd=EXAMPLES, env=environ, stderr=subprocess.PIPE, text=True) as server:
         try:
             found = (re.search(r"http://[\d.:]+", line) for line in server.stderr)
             url = next(filter(None, found), None)
-            assert url, "uvicorn did not start"
+            assert url, "the server did not start"
             yield url[0]
         finally:
             server.send_signal(signal.SIGTERM)
+
+
+def sell_tickets(url: str) -> list[httpx.Response]:
+    """Buy tickets as alice, as nobody, and as bob with a request id."""
+    headers = ({"X-User": "alice"}, {}, {"X-User": "bob", "X-Request-ID": "order-17"})
+    return [httpx.post(f"{url}/tickets", headers=each) for each in headers]
+
+
+def assert_sold(replies: list[httpx.Response], rows: list[dict[str, Any]]) -> None:
+    """Each reply leads to its row: two sales, one refusal."""
+    assert [reply.status_code for reply in replies] == [201, 401, 201]
+    assert [row["request_id"] for row in rows] == [reply.headers["X-Request-ID"] for reply in replies]
+    assert rows[2]["request_id"] == "order-17"
+    assert [(row["user_label"], row["outcome"]) for row in rows] == [
+        ("alice", "success"),
+        (None, "denied"),
+        ("bob", "success"),
+    ]
+    assert {(str(row["source_ip"]), row["service"]) for row in rows} == {("127.0.0.1", "tickets")}
 
 
 def test_every_example_is_run_here() -> None:
@@ -100,20 +122,18 @@ def test_stock_pair(database) -> None:
 
 def test_asgi_app(database) -> None:
     """Each response's request id leads to a row, which SIGTERM right afterwards did not cost."""
-    with served(database) as url:
-        replies = [
-            httpx.post(f"{url}/tickets", headers=headers)
-            for headers in ({"X-User": "alice"}, {}, {"X-User": "bob", "X-Request-ID": "order-17"})
-        ]
-    assert [reply.status_code for reply in replies] == [201, 401, 201]
-    rows = database.rows()
-    assert [row["request_id"] for row in rows] == [reply.headers["X-Request-ID"] for reply in replies]
-    assert [(row["user_label"], row["outcome"]) for row in rows] == [
-        ("alice", "success"),
-        (None, "denied"),
-        ("bob", "success"),
-    ]
-    assert {str(row["source_ip"]) for row in rows} == {"127.0.0.1"}
+    with served(database, "uvicorn", "--port", "0", "asgi_app:app") as url:
+        replies = sell_tickets(url)
+    assert_sold(replies, database.rows())
+
+
+def test_flask_app(database) -> None:
+    """Each response's request id leads to a row."""
+    with served(database, "flask", "--app", "flask_app", "run", "--port", "0") as url:
+        replies = sell_tickets(url)
+        # Flask's development server ends by SIGTERM past all hooks.
+        wait_until(lambda: len(database.rows()) == 3)
+    assert_sold(replies, database.rows())
 
 
 def test_narrow_table(empty_database) -> None:
