@@ -1,15 +1,16 @@
-"""The audit table's life: what makes it, and who may write to it."""
+"""The audit table's life: what makes it and its view, and who may write and read."""
 
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from psycopg import Connection, Cursor, sql
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row, kwargs_row, scalar_row
 
+from . import ddl
 from .errors import ConfigurationError, SchemaError
 from .event import EVENT_FIELDS, ID_FIELDS
 from .sql import check_table, identifier, template
@@ -17,21 +18,8 @@ from .sql import check_table, identifier, template
 VERSION = 1
 """The schema that this package makes; the table's comment says which one a table has."""
 
-_MIGRATIONS = ("0001_audit_log",)
-_INDEXES = (
-    "newest",
-    *(f"by_{what}" for what in ("event", "user", "target", "entity", "action", "tenant", "request", "outcome")),
-)
 _COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
-_ID_TYPES = {
-    "uuid": sql.SQL("uuid"),
-    "bigint": sql.SQL("bigint"),
-    "integer": sql.SQL("integer"),
-    "text": sql.SQL("text"),
-}
 _DEFAULT_ID_TYPES: Mapping[str, str] = MappingProxyType({})
-_LONGEST_SUFFIX = len("_append_only")
-_MAX_BYTES = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +34,10 @@ class InitResult:
     """The role that may now insert."""
     missing: tuple[str, ...] = ()
     """The fields of an event that have no column there: the handler leaves them out."""
+    reader: str | None = None
+    """The role that may now read."""
+    view: str | None = None
+    """The view on the table for people who ask in SQL, written like *table*; None on a table that lacks a field."""
 
 
 def init(
@@ -53,44 +45,46 @@ def init(
     *,
     table: str = "audit_log",
     writer: str | None = None,
+    reader: str | None = None,
     id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
     existing: bool = False,
 ) -> InitResult:
     """
-    Make the audit table unless it is there, and let *writer* insert into it; all of it or nothing.
+    Make the audit table and its view unless they are there, and let *writer* insert and *reader* read; all or nothing.
 
-    A second call changes nothing; one with a *writer* grants what that role lacks, on columns added since then too.
-    Concurrent calls wait for each other. Inside a transaction of the caller's, the caller commits.
+    A second call changes nothing; one with a *writer* or *reader* grants what that role lacks, on columns added since
+    then too. Concurrent calls wait for each other. Inside a transaction of the caller's, the caller commits.
 
     :param connection: of the role that shall own the table, or that owns it; superuser or not.
     :param table: ``name`` or ``schema.name``, as the catalog spells it; the schema must exist.
     :param writer: the role of the application: gets INSERT on all columns but ``recorded_at``, and nothing else.
+    :param reader: the role of those who look things up: gets SELECT on table and view, and nothing else.
     :param id_types: types of id columns that are not uuid: ``{"user_id": "bigint"}``; uuid, bigint, integer or text.
-    :param existing: use a table that this package did not make, as it is; only *writer*'s grants change.
+    :param existing: use a table that this package did not make, as it is, without a view; only grants change.
     :raises ConfigurationError: an argument can never work.
     :raises SchemaError: schema, table or role is missing, or not what was asked for; the message says what to run.
     """
-    _check(table, writer, id_types, existing=existing)
+    _check(table, writer, reader, id_types, existing=existing)
     with connection.transaction():
-        connection.execute(_setup(table))
+        connection.execute(ddl.setup(table))
         relation = _describe(connection, table)
         created = relation is None and not existing
         if created:
             _require_schema(connection, table)
-            connection.execute(_create(table, id_types))
+            connection.execute(ddl.create_table(table, id_types))
             relation = _describe(connection, table)
         relation = _require(relation, table, id_types, existing=existing)
-        if writer is not None:
-            _require_writer(connection, writer, relation)
-            connection.execute(_grant(writer))
-    missing = tuple(name for name in EVENT_FIELDS if name not in relation.columns)
-    return InitResult(relation.name, created, writer, missing)
+        missing = tuple(name for name in EVENT_FIELDS if name not in relation.columns)
+        view = None if existing or missing else _ensure_view(connection, relation)
+        _grant(connection, relation, writer, reader, view)
+    return InitResult(relation.name, created, writer, missing, reader, None if view is None else view.name)
 
 
 def script(
     *,
     table: str = "audit_log",
     writer: str | None = None,
+    reader: str | None = None,
     id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
     existing: bool = False,
 ) -> str:
@@ -98,21 +92,28 @@ def script(
     Return the SQL that :func:`init` runs where there is no table yet, as one transaction for psql.
 
     The server tells the date: a script kept under version control makes the months of the day it is run on. Run again
-    it fails and changes nothing. Takes :func:`init`'s arguments; with *existing*, only *writer*'s grants are left.
+    it fails and changes nothing. Takes :func:`init`'s arguments; with *existing*, only the grants are left.
 
     :raises ConfigurationError: an argument can never work.
     """
-    _check(table, writer, id_types, existing=existing)
-    statements = [_setup(table)]
+    _check(table, writer, reader, id_types, existing=existing)
+    *schema, name = table.split(".")
+    relations = [identifier(table)]
+    statements = [ddl.setup(table)]
     if not existing:
-        statements.append(_create(table, id_types))
+        relations.append(sql.Identifier(*schema, ddl.view_name(name)))
+        statements += [ddl.create_table(table, id_types), ddl.create_view(*relations)]
     if writer is not None:
-        statements.append(_grant(writer))
+        statements.append(ddl.grant_writer(writer))
+    if reader is not None:
+        statements.append(ddl.grant_reader(reader, *relations))
     return template("script").format(statements=sql.SQL("\n").join(statements)).as_string()
 
 
 @dataclass(frozen=True, slots=True)
 class _Relation:
+    schema: str
+    table: str
     name: str
     owner: int
     comment: str | None
@@ -120,64 +121,97 @@ class _Relation:
     takes_action: bool
 
     @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.table)
+
+    @property
     def version(self) -> int | None:
         match = _COMMENT.match(self.comment or "")
         return int(match[1]) if match else None
 
 
-def _check(table: str, writer: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _View:
+    name: str
+    reads: bool
+    identifier: sql.Identifier
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    bound: bool
+    inserts: bool
+
+
+def _check(table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
     check_table(table)
-    if writer is not None and not (writer and writer.isprintable() and len(writer.encode()) <= _MAX_BYTES):
+    _check_role("writer", writer)
+    _check_role("reader", reader)
+    if reader is not None and reader == writer:
         raise ConfigurationError(
-            f"writer is {writer!r}: name a role, in 1 to {_MAX_BYTES} bytes without control characters"
+            f"writer and reader are both {writer!r}: name two roles, so that who takes over the application cannot "
+            "read the log"
         )
+    _check_id_types(id_types, existing=existing)
+
+
+def _check_role(option: str, role: str | None) -> None:
+    if role is not None and not (role and role.isprintable() and len(role.encode()) <= ddl.MAX_BYTES):
+        raise ConfigurationError(
+            f"{option} is {role!r}: name a role, in 1 to {ddl.MAX_BYTES} bytes without control characters"
+        )
+
+
+def _check_id_types(id_types: Mapping[str, str], *, existing: bool) -> None:
     for field, id_type in id_types.items():
         if field not in ID_FIELDS:
             raise ConfigurationError(f"id type for {field!r}: the id columns are {', '.join(sorted(ID_FIELDS))}")
-        if id_type not in _ID_TYPES:
-            raise ConfigurationError(f"id type {id_type!r} for {field}: the types are {', '.join(_ID_TYPES)}")
+        if id_type not in ddl.ID_TYPES:
+            raise ConfigurationError(f"id type {id_type!r} for {field}: the types are {', '.join(ddl.ID_TYPES)}")
     if existing and id_types:
         raise ConfigurationError("id types are for a new table: an existing one keeps its own, leave them out")
-
-
-def _setup(table: str) -> sql.Composed:
-    return template("setup").format(
-        table=sql.Literal(identifier(table).as_string()), prefix=sql.Literal(_prefix(table))
-    )
-
-
-def _create(table: str, id_types: Mapping[str, str]) -> sql.Composed:
-    *schema, _ = table.split(".")
-    prefix = _prefix(table)
-    names = {
-        "table": identifier(table),
-        "guard": sql.Identifier(*schema, f"{prefix}_append_only"),
-        "primary_key": sql.Identifier(f"{prefix}_pkey"),
-        **{name: sql.Identifier(f"{prefix}_{name}") for name in _INDEXES},
-        **{field: _ID_TYPES[id_types.get(field, "uuid")] for field in ID_FIELDS},
-    }
-    return sql.SQL("\n").join(template(f"migrations/{name}").format(**names) for name in _MIGRATIONS)
-
-
-def _grant(writer: str) -> sql.Composed:
-    return template("grant_writer").format(writer=sql.Literal(writer))
-
-
-def _prefix(table: str) -> str:
-    """Return what the names of partitions, indexes and function begin with, so that they stay within 63 bytes."""
-    name = table.split(".")[-1]
-    room = _MAX_BYTES - _LONGEST_SUFFIX
-    if len(name.encode()) <= room:
-        return name
-    # Two long names that begin alike must not share their partitions' names.
-    digest = f"_{zlib.crc32(name.encode()):08x}"
-    return name.encode()[: room - len(digest)].decode(errors="ignore") + digest
 
 
 def _describe(connection: Connection[Any], table: str) -> _Relation | None:
     # Not connection.cursor(): the caller's connection may have other placeholders than ours.
     cursor = Cursor(connection, row_factory=class_row(_Relation))
     return cursor.execute(template("describe_table"), {"table": identifier(table).as_string()}).fetchone()
+
+
+def _ensure_view(connection: Connection[Any], relation: _Relation) -> _View:
+    view = sql.Identifier(relation.schema, ddl.view_name(relation.table))
+    found = _find_view(connection, relation, view)
+    if found is None:
+        connection.execute(ddl.create_view(relation.identifier, view))
+        found = _find_view(connection, relation, view)
+    if found is None or not found.reads:
+        raise SchemaError(
+            f"{view.as_string()} is no view on {relation.name}, and the view takes that name: rename it, or give "
+            "another --table"
+        )
+    return found
+
+
+def _find_view(connection: Connection[Any], relation: _Relation, view: sql.Identifier) -> _View | None:
+    cursor = Cursor(connection, row_factory=kwargs_row(partial(_View, identifier=view)))
+    names = {"view": view.as_string(), "table": relation.identifier.as_string()}
+    return cursor.execute(template("describe_view"), names).fetchone()
+
+
+def _grant(
+    connection: Connection[Any], relation: _Relation, writer: str | None, reader: str | None, view: _View | None
+) -> None:
+    if writer is not None:
+        _require_role(connection, "writer", writer, relation)
+        connection.execute(ddl.grant_writer(writer))
+    if reader is not None:
+        if _require_role(connection, "reader", reader, relation).inserts:
+            raise SchemaError(
+                f"{reader} may insert into {relation.name}, and who takes over the application must not read the log: "
+                "give --reader another role"
+            )
+        relations = [relation.identifier] if view is None else [relation.identifier, view.identifier]
+        connection.execute(ddl.grant_reader(reader, *relations))
 
 
 def _require(relation: _Relation | None, table: str, id_types: Mapping[str, str], *, existing: bool) -> _Relation:
@@ -219,14 +253,16 @@ def _require_schema(connection: Connection[Any], table: str) -> None:
         raise SchemaError(f"there is no schema for {table}: run CREATE SCHEMA {name}, then init again")
 
 
-def _require_writer(connection: Connection[Any], writer: str, relation: _Relation) -> None:
-    cursor = Cursor(connection, row_factory=scalar_row)
-    bound = cursor.execute(template("describe_writer"), {"writer": writer, "owner": relation.owner}).fetchone()
-    if bound is None:
-        name = sql.Identifier(writer).as_string()
-        raise SchemaError(f"there is no role {writer}: run CREATE ROLE {name} LOGIN PASSWORD '…', then init again")
-    if not bound:
+def _require_role(connection: Connection[Any], option: str, name: str, relation: _Relation) -> _Role:
+    cursor = Cursor(connection, row_factory=class_row(_Role))
+    asked = {"role": name, "owner": relation.owner, "table": relation.identifier.as_string()}
+    role = cursor.execute(template("describe_role"), asked).fetchone()
+    if role is None:
+        statement = f"CREATE ROLE {sql.Identifier(name).as_string()} LOGIN PASSWORD '…'"
+        raise SchemaError(f"there is no role {name}: run {statement}, then init again")
+    if not role.bound:
         raise SchemaError(
-            f"{writer} owns {relation.name} or is a superuser, so that no grant binds it: give the application a "
-            "role of its own with --writer, or leave --writer out"
+            f"{name} owns {relation.name} or is a superuser, so that no grant binds it: give --{option} a role of its "
+            f"own, or leave --{option} out"
         )
+    return role

@@ -54,17 +54,21 @@ def init(
     conninfo: str,
     table: str,
     writer: str | None,
+    reader: str | None,
     id_types: Mapping[str, str],
     *,
     existing: bool,
 ) -> None:
     """
-    Make the audit table and print how to log to it.
+    Make the audit table and its view, and print how to log to it.
 
-    The role that connects owns the table. Running it again changes nothing; with --writer it adds what that role lacks.
+    The role that connects owns both. Running it again changes nothing; with --writer and --reader it adds what these
+    roles lack.
     """
     with psycopg.connect(conninfo) as connection:
-        result = schema.init(connection, table=table, writer=writer, id_types=id_types, existing=existing)
+        result = schema.init(
+            connection, table=table, writer=writer, reader=reader, id_types=id_types, existing=existing
+        )
     given = context.get_parameter_source("conninfo") is ParameterSource.COMMANDLINE
     click.echo("\n".join([*_done(result, existing=existing), "", _connection_note(writer, given=given), ""]))
     click.echo(_usage(conninfo if given else None, table, writer))
@@ -83,11 +87,20 @@ def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
             'Where a column has another name, tell the handler columns={"occurred_at": "created_at"} and the timeline '
             "--column occurred_at=created_at."
         )
+    if result.view is not None:
+        yield f"For SQL there is the view {result.view}: who did what, in columns to read."
+    yield from _roles(result)
+
+
+def _roles(result: schema.InitResult) -> Iterator[str]:
     if result.writer is not None:
         yield f"Role {result.writer} may insert events and has been given nothing else."
     else:
         yield "No --writer: an application that connects as the table's owner can alter and drop the audit log."
         yield "Make a role for it, and run init again with --writer ROLE."
+    if result.reader is not None:
+        read = result.table if result.view is None else f"{result.table} and {result.view}"
+        yield f"Role {result.reader} may read {read} and has been given nothing else."
 
 
 def _connection_note(writer: str | None, *, given: bool) -> str:

@@ -83,6 +83,9 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 _writer_option = click.option(
     "--writer", metavar="ROLE", help="The application's role: it may insert, and nothing else."
 )
+_reader_option = click.option(
+    "--reader", metavar="ROLE", help="The role of those who look things up: it may read, and nothing else."
+)
 _id_types_option = click.option(
     "--id-type",
     "id_types",
@@ -97,5 +100,5 @@ _existing_option = click.option(
 
 
 def schema_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call *command* with ``table``, ``writer``, ``id_types`` and ``existing``: the arguments of schema's functions."""
-    return table_option(_writer_option(_id_types_option(_existing_option(command))))
+    """Call *command* with ``table``, ``writer``, ``reader``, ``id_types`` and ``existing``, as :func:`init` is."""
+    return table_option(_writer_option(_reader_option(_id_types_option(_existing_option(command)))))

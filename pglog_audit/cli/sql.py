@@ -14,6 +14,7 @@ from .options import examples, schema_options
     )
 )
 @schema_options
-def sql(table: str, writer: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
+def sql(table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
     """Print the SQL that init runs, for psql or a migration tool."""
-    click.echo(schema.script(table=table, writer=writer, id_types=id_types, existing=existing), nl=False)
+    script = schema.script(table=table, writer=writer, reader=reader, id_types=id_types, existing=existing)
+    click.echo(script, nl=False)

@@ -1,5 +1,7 @@
--- The relation that a name stands for: its full name, owner, comment and columns; no row if there is none.
-SELECT format('%%I.%%I', nspname, relname) AS name,
+-- The relation that a name stands for: its schema, name, full name, owner, comment and columns; no row if there is none.
+SELECT nspname::text AS schema,
+       relname::text AS table,
+       format('%%I.%%I', nspname, relname) AS name,
        relowner AS owner,
        obj_description(pg_class.oid, 'pg_class') AS comment,
        (

@@ -188,7 +188,6 @@ def test_in_the_applications_own_log(reader) -> None:
 
 def test_the_table_and_its_roles(bare_reader) -> None:
     """The writer may insert and nothing else; nobody may change or remove a row; the script makes the same table."""
-    bare_reader.database.execute("CREATE ROLE auditor LOGIN")
     bare_reader.follow("The table and its roles")
     insert = "INSERT INTO audit_log (action) VALUES ('a.b')"
     changes = ["UPDATE audit_log SET action = ''", "DELETE FROM audit_log", "TRUNCATE audit_log"]
@@ -196,8 +195,9 @@ def test_the_table_and_its_roles(bare_reader) -> None:
     assert run_as(bare_reader.writer, insert)
     assert not any(run_as(bare_reader.writer, statement) for statement in (*changes, "TABLE audit_log", forged))
     assert not any(run_as(bare_reader.owner, statement) for statement in changes)
-    assert run_as(bare_reader.owner.replace("postgres@", "auditor@"), "TABLE audit_log")
-    bare_reader.shell("psql -qc 'DROP TABLE audit_log' $PGLOG_AUDIT_CONNINFO")
+    for relation in ("audit_log", "audit_timeline"):
+        assert run_as(bare_reader.owner.replace("postgres@", "auditor@"), f"TABLE {relation}")
+    bare_reader.shell("psql -qc 'DROP TABLE audit_log CASCADE' $PGLOG_AUDIT_CONNINFO")
     bare_reader.shell("psql -v ON_ERROR_STOP=1 -f audit_log.sql $PGLOG_AUDIT_CONNINFO")
     assert run_as(bare_reader.writer, insert)
 

@@ -45,7 +45,7 @@ def test_access_exclusive_lock(database):
 def test_table_dropped(database, caplog):
     """Events wait, loudly, until there is a table again."""
     logger = connected_to(database)
-    database.execute("DROP TABLE audit_log")
+    database.execute("DROP TABLE audit_log CASCADE")
     log(logger, 100)
     wait_until(lambda: "there is no table audit_log" in str(stats(logger)["problem"]))
     assert any("audit_log" in text for text in warnings(caplog))

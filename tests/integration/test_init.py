@@ -91,6 +91,34 @@ def test_it_warns_that_an_owner_can_alter_the_trail(empty_database):
     assert "an application that connects as the table's owner can alter and drop the audit log" in output
 
 
+def test_it_says_who_may_read_what(empty_database):
+    """With --reader the view is shown and named, and the role can ask it."""
+    empty_database.execute("DROP ROLE IF EXISTS pglog_looker; CREATE ROLE pglog_looker LOGIN")
+    output = run("init", "--conninfo", empty_database.owner, "--reader", "pglog_looker").output
+    assert "For SQL there is the view public.audit_timeline: who did what, in columns to read." in output
+    granted = "Role pglog_looker may read public.audit_log and public.audit_timeline and has been given nothing else."
+    assert granted in output
+    with psycopg.connect(make_conninfo(empty_database.owner, user="pglog_looker")) as connection:
+        assert connection.execute("TABLE audit_timeline").fetchall() == []
+
+
+def test_it_shows_no_view_on_another_programs_table(empty_database):
+    """--existing makes nothing: the reader gets the table alone."""
+    empty_database.execute("DROP ROLE IF EXISTS pglog_looker; CREATE ROLE pglog_looker LOGIN")
+    empty_database.execute("CREATE TABLE activity (action text)")
+    options = ("--table", "activity", "--existing", "--reader", "pglog_looker")
+    output = run("init", "--conninfo", empty_database.owner, *options).output
+    assert "Role pglog_looker may read public.activity and has been given nothing else." in output
+    assert "view" not in output
+
+
+def test_one_role_for_both_is_wrong_usage(server):
+    """Nothing is asked of the server."""
+    result = run("init", "--conninfo", server.conninfo(), "--writer", "app", "--reader", "app")
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert "name two roles" in result.stderr
+
+
 def test_it_names_the_fields_that_an_existing_table_lacks(empty_database):
     """Who uses a table of their own learns what will not be stored there."""
     empty_database.execute("CREATE TABLE audit_log (action text, user_id uuid, metadata jsonb)")
@@ -119,7 +147,13 @@ def test_a_missing_database_exits_3(server):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--writer", "no_such_role"], ["--table", "no_such_schema.audit_log"], ["--existing"]]
+    "arguments",
+    [
+        ["--writer", "no_such_role"],
+        ["--reader", "no_such_role"],
+        ["--table", "no_such_schema.audit_log"],
+        ["--existing"],
+    ],
 )
 def test_what_does_not_fit_exits_4(empty_database, arguments):
     """A missing role, schema or table is no wrong usage: the database must be changed first."""
@@ -149,7 +183,9 @@ def test_values_of_rows_are_not_shown(empty_database):
 
 def test_the_script_needs_no_database(database):
     """`sql` prints what init runs, and running it needs nothing else."""
-    script = run("sql", "--table", "second", "--writer", WRITER).output
+    script = run("sql", "--table", "second", "--writer", WRITER, "--reader", "pg_monitor").output
     with psycopg.connect(make_conninfo(database.owner), autocommit=True) as connection:
         connection.execute(script)
-    assert database.rows("SELECT to_regclass('second')::text AS found") == [{"found": "second"}]
+    assert database.rows("SELECT has_table_privilege('pg_monitor', 'second_timeline', 'SELECT') AS may") == [
+        {"may": True}
+    ]

@@ -19,6 +19,7 @@ from pglog_audit.event import EVENT_FIELDS
 WRITER = "pglog_writer"
 READER = "pglog_reader"
 PLAIN_OWNER = "pglog_plain_owner"
+LOOKING = ("SELECT * FROM audit_log", "SELECT * FROM audit_timeline")
 
 CATALOG = """
     SELECT 'relation', relname::text, relkind::text, relowner::regrole::text, relacl::text,
@@ -36,6 +37,9 @@ CATALOG = """
     UNION ALL
     SELECT 'trigger', tgrelid::regclass::text, pg_get_triggerdef(oid), tgenabled::text, null, null, null
       FROM pg_trigger
+    UNION ALL
+    SELECT 'view', oid::regclass::text, pg_get_viewdef(oid), reloptions::text, null, null, null
+      FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
     UNION ALL
     SELECT 'function', proname::text, prosrc, proacl::text, proowner::regrole::text, null, null
       FROM pg_proc WHERE pronamespace = 'public'::regnamespace
@@ -103,10 +107,10 @@ def init(conninfo, **options):
         return schema.init(connection, **options)
 
 
-def run_script(conninfo):
+def run_script(conninfo, **options):
     """Run the script as one text, as a migration tool would."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(schema.script(writer=WRITER))
+        connection.execute(schema.script(writer=WRITER, **options))
 
 
 def add_role(server, name, attributes=""):
@@ -114,6 +118,11 @@ def add_role(server, name, attributes=""):
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
             connection.execute(sql.SQL(f"CREATE ROLE {{}} LOGIN {attributes}").format(sql.Identifier(name)))
+
+
+def drop_view(database):
+    """Make the table one of the time before there was a view."""
+    database.execute("DROP VIEW audit_timeline")
 
 
 def catalog(database):
@@ -190,8 +199,10 @@ class TestColumns:
 
 class TestInit:
     def test_says_that_it_made_the_table(self, empty_database):
-        """The result names the table with its schema."""
-        assert init(empty_database.owner, writer=WRITER) == schema.InitResult("public.audit_log", True, WRITER)
+        """The result names table and view with their schema."""
+        assert init(empty_database.owner, writer=WRITER) == schema.InitResult(
+            "public.audit_log", True, WRITER, view="public.audit_timeline"
+        )
 
     def test_a_second_time_changes_nothing(self, database):
         """A deployment may run init each time."""
@@ -372,13 +383,13 @@ class TestWriter:
             writer.execute(statement)
 
     def test_gets_nothing_from_default_privileges(self, empty_database):
-        """ALTER DEFAULT PRIVILEGES, common for application roles, gives away neither table nor partitions."""
+        """ALTER DEFAULT PRIVILEGES, common for application roles, gives away neither table, partitions nor view."""
         empty_database.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO {WRITER}, PUBLIC")
         init(empty_database.owner, writer=WRITER)
         assert (
             empty_database.rows(
                 "SELECT oid::regclass FROM pg_class, aclexplode(relacl)"
-                " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace AND grantee <> relowner"
+                " WHERE relkind IN ('r', 'p', 'v') AND relnamespace = 'public'::regnamespace AND grantee <> relowner"
             )
             == []
         )
@@ -392,6 +403,214 @@ class TestWriter:
                     [VALUES["uuid"], VALUES["timestamp with time zone"]],
                 )
         assert len(database.rows()) == 1
+
+
+class TestReader:
+    @pytest.fixture
+    def reader(self, database, server):
+        """Connect as a role that init lets read."""
+        add_role(server, READER)
+        init(database.owner, reader=READER)
+        with psycopg.connect(server.conninfo(database.name, READER), row_factory=dict_row) as connection:
+            yield connection
+
+    @pytest.mark.parametrize("statement", LOOKING)
+    def test_may_read_table_and_view(self, database, reader, statement):
+        """Whoever looks things up may do it in SQL and with the command."""
+        partition_of(database, datetime.now(UTC))
+        assert len(reader.execute(statement).fetchall()) == 1
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "INSERT INTO audit_log (action) VALUES ('x.y')",
+            "INSERT INTO audit_timeline (action) VALUES ('x.y')",
+            "UPDATE audit_log SET action = 'x.y'",
+            "UPDATE audit_timeline SET action = 'x.y'",
+            "DELETE FROM audit_timeline",
+            "TRUNCATE audit_log",
+            "SELECT FROM audit_log_default",
+            "DROP VIEW audit_timeline",
+            "CREATE TABLE other ()",
+        ],
+    )
+    def test_may_do_nothing_else(self, reader, statement):
+        """Reading is all that is given."""
+        with pytest.raises(InsufficientPrivilege):
+            reader.execute(statement)
+
+    def test_a_second_time_changes_nothing(self, database, reader):
+        """A deployment may run init each time."""
+        before = catalog(database)
+        assert init(database.owner, reader=READER).reader == READER
+        assert catalog(database) == before
+
+    def test_the_script_grants_the_same(self, empty_database, database, reader):
+        """`pglog-audit sql` and init leave the same privileges."""
+        run_script(empty_database.owner, reader=READER)
+        assert catalog(empty_database) == catalog(database)
+
+    def test_gets_into_the_schema(self, empty_database, server):
+        """USAGE on a schema of the audit log's own is part of it."""
+        add_role(server, READER)
+        empty_database.execute("CREATE SCHEMA audit")
+        assert init(empty_database.owner, table="audit.log", reader=READER).view == "audit.log_timeline"
+        with psycopg.connect(server.conninfo(empty_database.name, READER)) as reader:
+            reader.execute("SELECT FROM audit.log, audit.log_timeline")
+
+    def test_of_another_programs_table_may_read_it(self, empty_database, server):
+        """There is no view on it, and a relation that is called like one is left alone."""
+        add_role(server, READER)
+        empty_database.execute("CREATE TABLE audit_log (action text); CREATE VIEW audit_timeline AS SELECT 1")
+        assert init(empty_database.owner, existing=True, reader=READER).view is None
+        with psycopg.connect(server.conninfo(empty_database.name, READER)) as reader:
+            reader.execute(LOOKING[0])
+            with pytest.raises(InsufficientPrivilege):
+                reader.execute(LOOKING[1])
+
+    def test_who_may_insert_is_refused(self, database):
+        """The application's role reads nothing, whatever command is given later."""
+        with pytest.raises(SchemaError, match=f"{WRITER} may insert into public.audit_log.*--reader another role"):
+            init(database.owner, reader=WRITER)
+
+    def test_who_owns_the_table_is_refused(self, database):
+        """No grant binds an owner or superuser."""
+        role = database.rows("SELECT current_user AS name")[0]["name"]
+        with pytest.raises(SchemaError, match="no grant binds it: give --reader a role of its own"):
+            init(database.owner, reader=role)
+
+    def test_who_is_missing_is_named_with_the_statement(self, database):
+        """The role must exist: the error shows what makes it."""
+        with pytest.raises(SchemaError, match='CREATE ROLE "No One" LOGIN'):
+            init(database.owner, reader="No One")
+
+    def test_cannot_be_named_by_a_role_that_may_not_grant(self, database, server):
+        """GRANT without the right to is a mere warning of the server's; here it is an error."""
+        add_role(server, READER)
+        add_role(server, PLAIN_OWNER)
+        database.execute(f"GRANT SELECT ON audit_log, audit_timeline TO {PLAIN_OWNER}")
+        with pytest.raises(InsufficientPrivilege, match="may not grant SELECT"):
+            init(server.conninfo(database.name, PLAIN_OWNER), reader=READER)
+
+
+class TestView:
+    COLUMNS = (
+        "occurred_at who action entity_type target outcome message changes metadata event_id user_id target_id "
+        "tenant_id impersonator_id request_id source_ip user_agent trace_id service id"
+    )
+
+    def test_has_the_columns_in_reading_order(self, owner):
+        """When, who, what and how it went come first; ids for joining come last."""
+        assert [column.name for column in owner.execute("TABLE audit_timeline").description] == self.COLUMNS.split()
+
+    def test_says_what_it_and_each_column_holds(self, owner):
+        """A reader of the catalog needs no manual."""
+        rows = owner.execute(
+            "SELECT attname, col_description(attrelid, attnum) AS comment FROM pg_attribute"
+            " WHERE attrelid = 'audit_timeline'::regclass UNION ALL"
+            " SELECT '', obj_description('audit_timeline'::regclass, 'pg_class')"
+        ).fetchall()
+        assert len(rows) == len(self.COLUMNS.split()) + 1
+        assert all(row["comment"] for row in rows)
+
+    def test_names_people_and_things_by_label_or_id(self, owner):
+        """Who and target are never empty where anything is known."""
+        (user, target), labels = (uuid4(), uuid4()), ("Ada", "Logo")
+        insert = "INSERT INTO audit_log (action, user_id, target_id, user_label, target_label) VALUES ('x.y', {})"
+        owner.execute(insert.format("%s, %s, %s, %s"), [user, target, *labels])
+        owner.execute(insert.format("%s, %s, null, null"), [user, target])
+        owner.execute(insert.format("null, null, null, null"))
+        rows = owner.execute("SELECT who, target, user_id FROM audit_timeline ORDER BY occurred_at").fetchall()
+        assert [(row["who"], row["target"]) for row in rows] == [labels, (str(user), str(target)), (None, None)]
+        assert [row["user_id"] for row in rows] == [user, user, None]
+
+    def test_leaves_out_what_the_trail_says_about_itself(self, owner):
+        """Who did what is the question."""
+        owner.execute("INSERT INTO audit_log (action) VALUES ('audit.start'), ('auditor.invite')")
+        rows = owner.execute("SELECT action FROM audit_timeline").fetchall()
+        assert [row["action"] for row in rows] == ["auditor.invite"]
+
+    def test_fits_ids_of_other_types(self, empty_database):
+        """Who and target are text whatever the ids are."""
+        init(empty_database.owner, id_types={"user_id": "bigint", "target_id": "text", "event_id": "integer"})
+        empty_database.execute("INSERT INTO audit_log (action, user_id, target_id) VALUES ('x.y', 7, 'a-1')")
+        (row,) = empty_database.rows("SELECT who, target, user_id FROM audit_timeline")
+        assert row == {"who": "7", "target": "a-1", "user_id": 7}
+
+    def test_is_made_for_a_table_that_has_none(self, database):
+        """A table of an earlier init gets its view with the next one."""
+        before = catalog(database)
+        drop_view(database)
+        result = init(database.owner)
+        assert (result.created, result.view) == (False, "public.audit_timeline")
+        assert catalog(database) == before
+
+    def test_of_your_own_stays_as_it_is(self, database):
+        """A view of that name on the table is not made anew: columns of your own can be in it."""
+        drop_view(database)
+        database.execute("CREATE VIEW audit_timeline AS SELECT action FROM audit_log")
+        before = catalog(database)
+        init(database.owner)
+        assert catalog(database) == before
+
+    def test_is_not_made_where_a_column_is_gone(self, database):
+        """A table whose owner dropped a column still takes grants, and says what it lacks."""
+        database.execute("ALTER TABLE audit_log DROP COLUMN user_label CASCADE")
+        result = init(database.owner, writer=WRITER)
+        assert (result.view, result.missing) == (None, ("user_label",))
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            "CREATE TABLE audit_timeline (action text)",
+            "CREATE VIEW audit_timeline AS SELECT 'x.y' AS action",
+            "CREATE SEQUENCE audit_timeline",
+        ],
+    )
+    def test_does_not_replace_what_is_not_its_own(self, database, other):
+        """Another relation of that name is told, and stays."""
+        drop_view(database)
+        database.execute(other)
+        with pytest.raises(SchemaError, match=r"no view on public\.audit_log.*rename it, or give another --table"):
+            init(database.owner)
+
+    def test_takes_no_name_from_a_table_beside_it(self, database):
+        """Where two tables would have views of one name, the second is told to take another."""
+        with pytest.raises(SchemaError, match=r"no view on public\.audit,"):
+            init(database.owner, table="audit")
+        assert database.rows("SELECT to_regclass('audit') AS found") == [{"found": None}]
+
+    def test_lies_beside_its_table(self, database):
+        """Also where the search path would make new relations elsewhere."""
+        drop_view(database)
+        database.execute("CREATE SCHEMA first")
+        options = "-c search_path=first,public"
+        assert init(make_conninfo(database.owner, options=options)).view == "public.audit_timeline"
+
+    def test_has_the_tables_owner(self, empty_database, server):
+        """A superuser who makes it later does not keep it, and default privileges do not give it away."""
+        add_role(server, PLAIN_OWNER)
+        empty_database.execute(f"GRANT ALL ON SCHEMA public TO {PLAIN_OWNER}")
+        init(server.conninfo(empty_database.name, PLAIN_OWNER))
+        drop_view(empty_database)
+        empty_database.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO {WRITER}, PUBLIC")
+        init(empty_database.owner)
+        rows = empty_database.rows(
+            "SELECT relowner::regrole::text AS owner, ARRAY(SELECT DISTINCT grantee::regrole::text"
+            " FROM aclexplode(relacl)) AS grantees FROM pg_class WHERE relname = 'audit_timeline'"
+        )
+        assert rows == [{"owner": PLAIN_OWNER, "grantees": [PLAIN_OWNER]}]
+
+    def test_keeps_to_the_readers_own_row_level_security(self, database, server):
+        """From PostgreSQL 15 on a policy on the table holds for who reads the view; before, it is the owner's."""
+        add_role(server, READER)
+        init(database.owner, reader=READER)
+        database.execute("INSERT INTO audit_log (action, service) VALUES ('x.y', 'shop'), ('x.z', 'desk')")
+        database.execute("ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY")
+        database.execute("CREATE POLICY shop ON audit_log FOR SELECT USING (service = 'shop')")
+        with psycopg.connect(server.conninfo(database.name, READER)) as reader:
+            seen = {row[0] for row in reader.execute("SELECT service FROM audit_timeline")}
+            assert seen == ({"shop"} if reader.info.server_version >= 150000 else {"shop", "desk"})
 
 
 class TestGuards:

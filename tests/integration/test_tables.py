@@ -366,11 +366,11 @@ def test_a_table_that_was_changed_keeps_everybody_waiting(database, caplog, harm
     ("change", "left"),
     [
         ("ALTER TABLE audit_log RENAME user_label TO nick", "user_label"),
-        ("ALTER TABLE audit_log DROP COLUMN user_label", "user_label"),
+        ("ALTER TABLE audit_log DROP COLUMN user_label CASCADE", "user_label"),
         (f"REVOKE INSERT (user_label) ON audit_log FROM {WRITER}", "user_label"),
         ("ALTER TABLE audit_log ADD points int DEFAULT 3", None),
         ("ALTER TABLE audit_log ADD points int NOT NULL DEFAULT 3", None),
-        ("ALTER TABLE audit_log ALTER user_label TYPE varchar(200)", None),
+        ("DROP VIEW audit_timeline; ALTER TABLE audit_log ALTER user_label TYPE varchar(200)", None),
     ],
 )
 def test_a_table_that_was_changed_harmlessly_is_written_on(database, change, left):
@@ -392,7 +392,7 @@ def test_a_dropped_table_that_is_made_anew_is_found(database):
     logger = configure(database.writer)
     log(logger, 5)
     flush(logger)
-    database.execute("DROP TABLE audit_log")
+    database.execute("DROP TABLE audit_log CASCADE")
     log(logger, 5)
     wait_until(lambda: stats(logger)["problem"])
     make(database, f"id uuid PRIMARY KEY, {SEVEN}")

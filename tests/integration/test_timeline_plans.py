@@ -292,3 +292,33 @@ class TestOneEvent:
         assert explained.log.event(number("id", 999_999)) is None
         assert explained.rows == 0
         assert explained.buffers <= 400
+
+
+class TestView:
+    @pytest.mark.parametrize(
+        ("condition", "indexes", "buffers"),
+        [
+            ("user_id = %(user)s", {"by_user"}, 700),
+            ("event_id = %(event)s", {"by_event"}, 700),
+            ("target_id = %(target)s", {"by_target"}, 500),
+            ("tenant_id = %(tenant)s", {"by_tenant"}, 700),
+            ("request_id = 'request 5999'", {"by_request"}, 500),
+            ("entity_type = 'api_key'", {"by_entity"}, 500),
+            ("action = 'api_key.create'", {"by_action"}, 500),
+            ("action LIKE 'api\\_key.%%'", {"by_action"}, 500),
+            ("outcome = 'failure'", {"by_outcome"}, 500),
+            ("occurred_at BETWEEN %(since)s AND %(until)s", {"newest"}, 30),
+            ("user_id = %(user)s AND occurred_at BETWEEN %(since)s AND %(until)s", {"by_user"}, 40),
+        ],
+    )
+    def test_is_read_off_the_tables_indexes(
+        self, explained: Explained, condition: str, indexes: set[str], buffers: int
+    ) -> None:
+        """Who asks in SQL, newest first, gets the same indexes as the timeline."""
+        values = {"user": USER, "event": EVENT, "target": TARGET, "tenant": TENANT} | THREE_MONTHS
+        query = f"SELECT * FROM audit_timeline AS event WHERE {condition} ORDER BY occurred_at DESC LIMIT 50"
+        with explained.pool.connection() as connection:
+            assert connection.execute(query, values).fetchall()
+        assert explained.indexes == indexes
+        assert explained.rows <= 400
+        assert explained.buffers <= buffers

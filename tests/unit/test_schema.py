@@ -47,11 +47,18 @@ def test_id_types_of_an_existing_table_are_refused():
         schema.script(existing=True, id_types={"user_id": "bigint"})
 
 
-@pytest.mark.parametrize("writer", ["", "a\0b", "r" * 64, "\udcff"])
-def test_a_writer_that_cannot_be_a_role_is_refused(writer):
+@pytest.mark.parametrize("option", ["writer", "reader"])
+@pytest.mark.parametrize("role", ["", "a\0b", "r" * 64, "\udcff"])
+def test_a_name_that_cannot_be_a_role_is_refused(option, role):
     """A name that no role can have is refused before the server is asked."""
-    with pytest.raises(ConfigurationError, match="writer is"):
-        schema.script(writer=writer)
+    with pytest.raises(ConfigurationError, match=f"{option} is"):
+        schema.script(**{option: role})
+
+
+def test_one_role_for_writing_and_reading_is_refused():
+    """Who takes over the application must not read the log."""
+    with pytest.raises(ConfigurationError, match="writer and reader are both 'app': name two roles"):
+        schema.script(writer="app", reader="app")
 
 
 def test_the_script_writes_the_version_that_the_package_reads():
@@ -70,8 +77,10 @@ def test_the_script_for_an_existing_table_makes_nothing():
     script = schema.script(existing=True, writer="app")
     assert "GRANT INSERT" in script
     assert "CREATE" not in script
+    assert 'GRANT SELECT ON TABLE "audit_log" TO "auditor"' in schema.script(existing=True, reader="auditor")
 
 
 def test_the_script_cannot_be_left_by_a_name():
-    """A quote in a role's name stays inside its literal."""
+    """A quote in a role's name stays inside its literal, or its identifier."""
     assert "pglog_audit.writer = 'it''s; DROP TABLE x';" in schema.script(writer="it's; DROP TABLE x")
+    assert 'TO "a""; DROP TABLE x";' in schema.script(reader='a"; DROP TABLE x')
