@@ -183,6 +183,17 @@ def test_a_block_may_end_in_another_copy_of_the_context(block):
 
 
 @pytest.mark.parametrize("block", [audit_context, request_context])
+def test_a_block_that_ends_elsewhere_takes_nothing_from_there(block):
+    """Where the block was never entered, the fields of whoever runs there stay."""
+    entered = block(user_id=1)
+    contextvars.copy_context().run(entered.__enter__)
+    with audit_context(user_id=2):
+        copy = contextvars.copy_context()
+    copy.run(entered.__exit__, None, None, None)
+    assert copy.run(current_context) == {"user_id": 2}
+
+
+@pytest.mark.parametrize("block", [audit_context, request_context])
 def test_a_block_ends_in_a_copy_that_was_made_inside_it(block):
     """A generator that goes on in a copy of its context takes its fields back there."""
     entered = block(user_id=1)

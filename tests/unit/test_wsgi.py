@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -167,13 +167,15 @@ def test_wrong_proxies_are_refused(proxies: Any) -> None:
 class Recorded:
     """A response that records, at each step of its server, in which request it is."""
 
-    def __init__(self, start: Callable[[], Any] = lambda: None) -> None:
+    def __init__(self) -> None:
         self.seen: list[Any] = []
-        self.start = start
 
     def __iter__(self) -> Iterator[bytes]:
         self.seen.append(("iter", ids()))
-        self.start()
+        return self.pieces()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield two pieces."""
         try:
             for piece in (b"a", b"b"):
                 self.seen.append((piece, ids()))
@@ -194,7 +196,9 @@ def test_a_streamed_response_is_part_of_its_request() -> None:
         start_response("200 OK", PLAIN)
         return response
 
-    assert serve(app, {"HTTP_X_REQUEST_ID": "r-1"}).response[2] == b"ab"
+    server = Server({"HTTP_X_REQUEST_ID": "r-1"})
+    server.run(AuditMiddleware(app))
+    assert server.response[2] == b"ab"
     assert response.seen == [(step, "r-1") for step in ("iter", b"a", b"b", "end", "close")]
 
 
@@ -390,19 +394,21 @@ def pieces_of(app: Any, **environ: Any) -> Iterator[bytes]:
 
 
 def streaming(environ: Any, start_response: Any) -> Iterator[bytes]:
-    """Tell in each piece who is acting: nobody, a user who is bound, a block inside, and the user again."""
+    """Tell in each piece who is acting: nobody, a user who is bound, twice in a block inside, and the user again."""
     start_response("200 OK", PLAIN)
     yield repr(dict(current_context())).encode()
     bind_audit_context(user_label=ids())
     with audit_context(event_id=ids()):
+        yield repr(dict(current_context())).encode()
         yield repr(dict(current_context())).encode()
     yield repr(dict(current_context())).encode()
 
 
 def told_by(request_id: str) -> list[bytes]:
     """Return what *streaming* tells in the request with this id."""
-    request, bound = {"request_id": request_id}, {"user_label": request_id}
-    seen = [request, {**request, **bound, "event_id": request_id}, {**request, **bound}]
+    request = {"request_id": request_id}
+    user = {**request, "user_label": request_id}
+    seen = [request, *[{**user, "event_id": request_id}] * 2, user]
     return [repr(fields).encode() for fields in seen]
 
 
@@ -421,7 +427,7 @@ def test_two_responses_in_one_thread_do_not_mix() -> None:
 def test_pieces_may_come_from_several_threads() -> None:
     """A server may hand a response on; request and blocks go with it, whatever context a piece is made in."""
     pieces, seen = pieces_of(streaming, HTTP_X_REQUEST_ID="1"), []
-    for _ in range(3):
+    for _ in range(4):
         thread = threading.Thread(target=lambda: contextvars.Context().run(lambda: seen.append(next(pieces))))
         thread.start()
         thread.join()
