@@ -183,10 +183,16 @@ def _check_queue(route: Route, logger: logging.Logger, *, is_running: bool) -> I
         )
     if route.listener is None:
         yield Finding.hidden("handler", f"{route} does not tell its listener", "See that it is started.")
-    elif getattr(route.listener, "_thread", None) is None:
-        text = f"the listener of {route} has not been started"
-        advice = "Nobody else does it: call its start(), and register its stop with atexit."
+    elif not _runs(route.listener):
+        text = f"the listener of {route} does not run"
+        advice = "Nobody starts a stock listener: call its start(), and register its stop with atexit."
         yield Finding.wrong("handler", text, advice) if is_running else Finding.hidden("handler", text, advice)
+
+
+def _runs(listener: Any) -> bool:
+    # The thread of a stock listener ends at the first error of a handler, and leaves its queue to fill.
+    thread = getattr(listener, "_thread", None)
+    return thread is not None and thread.is_alive()
 
 
 def _check_end(end: UnlockedHandler, route: Route) -> Iterator[Finding]:

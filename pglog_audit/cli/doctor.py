@@ -11,7 +11,7 @@ from ..conninfo import check_conninfo, find_conninfo
 from ..doctor import Examination, Target, environment_origin, examine
 from ..errors import AuditError, ConfigurationError
 from ..finding import Finding
-from ..options import WriterOptions
+from ..options import WriterOptions, read_options
 from ..sql import check_table
 from .event_json import to_json_text
 from .logging_config import LoggingHalf, examine_logging
@@ -124,7 +124,8 @@ def _target(
             "no database named: give --conninfo postgresql://user@host/dbname, or set PGLOG_AUDIT_CONNINFO, "
             "DATABASE_URL (postgresql://…), or libpq's PGHOST, PGSERVICE or PGDATABASE"
         )
-    return Target(found, origin, table or "audit_log", columns)
+    options, _ = read_options(found, {"table": table or "audit_log", "columns": columns})
+    return Target(found, origin, options.table, dict(options.columns))
 
 
 def _compare(handlers: Iterable[WriterOptions], target: Target) -> Iterable[Finding]:
@@ -135,12 +136,18 @@ def _compare(handlers: Iterable[WriterOptions], target: Target) -> Iterable[Find
         except AuditError as error:
             yield Finding.wrong("target", str(error), "The handler cannot connect either.")
             continue
-        there, here = (*handler.place(), handler.table), (*target.place(), target.table)
-        if there != here:
-            text = "a handler writes to host={} port={} dbname={} table={}, which was not examined".format(*there)
+        if handler.place() != target.place() or not _is_same_table(handler.table, target.table):
+            where = "host={} port={} dbname={} table={}".format(*handler.place(), handler.table)
+            text = f"a handler writes to {where}, which was not examined"
             yield Finding.wrong("target", text, "Leave out --conninfo and --table, or choose its --logger.")
         else:
             yield Finding.ok("target", "the handler writes to the table that was examined")
+
+
+def _is_same_table(one: str, other: str) -> bool:
+    """Compare names, of which one may leave the schema to the search path."""
+    schemas, names = zip(*(name.rpartition(".")[::2] for name in (one, other)), strict=True)
+    return len(set(names)) == 1 and len({*schemas} - {""}) <= 1
 
 
 def _show(findings: Sequence[Finding]) -> None:

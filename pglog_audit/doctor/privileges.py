@@ -1,5 +1,6 @@
 """Privileges: what the writer's role needs, what it must not have, and what others must not have."""
 
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,9 +37,10 @@ def _lacks(role: dict[str, Any]) -> Iterable[str]:
 
 
 def _grant_advice(subject: Subject) -> str:
-    table = "" if subject.table == "audit_log" else f" --table {subject.table}"
-    existing = "" if subject.is_ours else " --existing"
-    return f"As {subject.owner}: pglog-audit init{table}{existing} --writer {subject.writer}"
+    command = ["pglog-audit", "init", "--writer", subject.writer]
+    command += [] if subject.table == "audit_log" else ["--table", subject.table]
+    command += [] if subject.is_ours else ["--existing"]
+    return f"As {subject.owner}: {shlex.join(command)}"
 
 
 def check_restraint(subject: Subject) -> Finding:
@@ -48,7 +50,7 @@ def check_restraint(subject: Subject) -> Finding:
         return Finding.hidden("restraint", f"there is no role {subject.writer}")
     if power := _power(role):
         return Finding.wrong(
-            "restraint", f"{role['name']} {power}: no grant and no trigger binds it", _own_role(subject)
+            "restraint", f"{role['name']} {power}: no grant binds it, and it can drop the guards", _own_role(subject)
         )
     excess = [*role["excess"], *(["INSERT (recorded_at)"] if role["may_set_recorded_at"] else [])]
     if excess:

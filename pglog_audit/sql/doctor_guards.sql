@@ -11,9 +11,9 @@ guards (name, mask, bits) AS (
 SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS relation,
        g.name AS guard,
        CASE
-           WHEN bool_or(fits AND t.tgenabled = 'A' AND p.prosrc = %(body)s) THEN NULL
-           WHEN bool_or(fits AND p.prosrc = %(body)s) THEN 'is not ENABLE ALWAYS'
-           WHEN bool_or(t.tgname = g.name) THEN 'does not call the function of init'
+           WHEN pg_catalog.bool_or(fits AND t.tgenabled = 'A' AND p.prosrc = %(body)s) THEN NULL
+           WHEN pg_catalog.bool_or(fits AND p.prosrc = %(body)s) THEN 'is not ENABLE ALWAYS'
+           WHEN pg_catalog.bool_or(t.tgname = g.name) THEN 'does not call the function of init'
            ELSE 'is missing'
        END AS fault
 FROM tree

@@ -6,8 +6,8 @@ WITH bounds AS (
     WHERE i.inhparent = %(table)s
 ),
 covered AS (
-    SELECT range_agg(
-        tstzrange(
+    SELECT pg_catalog.range_agg(
+        pg_catalog.tstzrange(
             substring(bound FROM 'FROM \(''([^'']+)''\)')::timestamptz,
             substring(bound FROM 'TO \(''([^'']+)''\)')::timestamptz
         )
@@ -17,13 +17,13 @@ covered AS (
 )
 SELECT COALESCE(
     (
-        SELECT min(n)
+        SELECT pg_catalog.min(n)
         FROM pg_catalog.generate_series(0, 1200) AS n
         CROSS JOIN LATERAL (
             SELECT pg_catalog.date_trunc('month', pg_catalog.now() AT TIME ZONE 'UTC') + pg_catalog.make_interval(months => n)
         ) AS this (month)
         WHERE (
-            SELECT times @> tstzrange(month AT TIME ZONE 'UTC', (month + INTERVAL '1 month') AT TIME ZONE 'UTC')
+            SELECT times @> pg_catalog.tstzrange(month AT TIME ZONE 'UTC', (month + INTERVAL '1 month') AT TIME ZONE 'UTC')
             FROM covered
         ) IS NOT TRUE
     ),

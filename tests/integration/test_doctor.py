@@ -78,7 +78,7 @@ FAULTS = {
     "DROP TABLE audit_log_default": ("default rows", "there is no default partition"),
     DETACH(NEXT_MONTH): ("months", "partitions for 0 months after this one"),
     DETACH("to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"): ("months", "no partition for this month"),
-    "ALTER TABLE audit_log DROP COLUMN trace_id": ("columns", "none for trace_id"),
+    "ALTER TABLE audit_log DROP COLUMN trace_id CASCADE": ("columns", "none for trace_id"),
     "ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey": ("retries", "makes two rows"),
     "COMMENT ON TABLE audit_log IS 'pglog_audit schema 99'": ("table", "has schema 99, newer than"),
     "COMMENT ON TABLE audit_log IS 'pglog_audit schema 0'": ("table", "has schema 0, older than"),
@@ -300,7 +300,7 @@ class TestAnotherProgramsTable:
         findings = find(empty_database, existing=True, **ANOTHERS)
         assert wrong(findings) == ["grants"]
         assert "USAGE on sequence public.activity_id_seq" in findings["grants"].text
-        assert findings["grants"].advice.endswith("init --table activity --existing --writer pglog_writer")
+        assert findings["grants"].advice.endswith("init --writer pglog_writer --table activity --existing")
 
     def test_without_an_action_nothing_is_written(self, empty_database):
         """The one column that must be there."""
@@ -368,5 +368,7 @@ def test_quoted_names_are_quoted_in_advice(empty_database):
     with psycopg.connect(empty_database.owner) as connection:
         schema.init(connection, table="My Audit.Log", writer=WRITER)
     empty_database.execute('GRANT UPDATE ON "My Audit"."Log" TO pglog_writer')
-    found = find(empty_database, table="My Audit.Log")["restraint"]
-    assert 'REVOKE UPDATE ON "My Audit"."Log" FROM pglog_writer' in found.advice
+    empty_database.execute('REVOKE INSERT ON "My Audit"."Log" FROM pglog_writer')
+    findings = find(empty_database, table="My Audit.Log")
+    assert 'REVOKE UPDATE ON "My Audit"."Log" FROM pglog_writer' in findings["restraint"].advice
+    assert findings["grants"].advice.endswith("init --writer pglog_writer --table 'My Audit.Log'")

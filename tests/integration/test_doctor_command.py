@@ -94,6 +94,13 @@ def test_libpqs_variables_name_the_database(database, server):
     assert f"dbname={database.name}, from libpq's variables;" in found["connection"]["text"]
 
 
+def test_a_field_that_is_none_is_wrong_usage(database):
+    """A misspelt field of --column is not passed over."""
+    result = run("--conninfo", database.writer, "--column", "ocurred_at=created_at")
+    assert result.exit_code == 2
+    assert "columns names ocurred_at, which is no field" in result.stderr
+
+
 def test_no_database_named_is_wrong_usage():
     """Without a database and without a configuration there is nothing to examine."""
     result = run()
@@ -169,6 +176,13 @@ class TestConfiguration:
         status, found = checks("--config", "elsewhere:LOGGING", "--conninfo", database.writer)
         assert (status, found["target"]["status"]) == (1, "wrong")
         assert "dbname=elsewhere table=audit_log, which was not examined" in found["target"]["text"]
+
+    @pytest.mark.parametrize(("table", "status"), [("public.audit_log", "ok"), ("other.audit_log", "wrong")])
+    def test_the_schema_of_the_handlers_table(self, database, table, status):
+        """A name without its schema may be the same table, one with another schema is not."""
+        write_module("qualified", config(database.writer, table=table))
+        assert checks("--config", "qualified:LOGGING", "--table", "audit_log")[1]["target"]["status"] == "ok"
+        assert checks("--config", "qualified:LOGGING", "--table", "public.audit_log")[1]["target"]["status"] == status
 
     def test_another_role_in_the_same_database(self, database):
         """The owner may examine what the application writes to."""

@@ -211,7 +211,17 @@ class TestStockPair:
     def test_a_listener_that_was_never_started(self):
         """Nobody starts a stock listener."""
         [sentence] = check(stock_pair(AuditFilter())[0])
-        assert sentence.startswith("The listener of QueueHandler of logger audit has not been started")
+        assert sentence.startswith("The listener of QueueHandler of logger audit does not run. ")
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_a_listener_whose_thread_has_died(self):
+        """An exception of a handler ends a stock listener for good, in silence."""
+        logger, handler, listener = stock_pair(AuditFilter())
+        listener.handle = None  # which no record survives
+        listener.start()
+        handler.queue.put(logging.makeLogRecord({}))
+        listener._thread.join()
+        assert "does not run" in check(logger)[0]
 
     def test_a_listener_that_is_started_later(self):
         """Where only the configuration is looked at, the start is not visible."""
