@@ -5,7 +5,7 @@ WITH bounds AS (
     JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
     WHERE i.inhparent = %(table)s
 ),
-covered AS (
+covered AS MATERIALIZED (
     SELECT pg_catalog.range_agg(
         pg_catalog.tstzrange(
             substring(bound FROM 'FROM \(''([^'']+)''\)')::timestamptz,

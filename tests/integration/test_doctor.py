@@ -177,6 +177,21 @@ def test_a_question_that_takes_too_long(database):
     assert "insert" in findings
 
 
+@pytest.mark.parametrize("style", ["SQL, DMY", "German", "Postgres, MDY"])
+def test_months_in_whatever_form_dates_are_written(database, style):
+    """The bounds of partitions are spelled in the session's own form and time zone."""
+    session = make_conninfo(database.owner, options=f"-c datestyle={style.replace(' ', '')} -c timezone=Asia/Kolkata")
+    assert find(database, session)["months"].text == "partitions for 12 months after this one"
+
+
+def test_row_level_security_without_a_policy(database):
+    """Grants alone do not suffice then; the line says what is missing."""
+    database.execute("ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY")
+    findings = find(database, database.writer, writer=None)
+    assert wrong(findings) == ["insert"]
+    assert "a policy FOR INSERT" in findings["insert"].advice
+
+
 def test_a_clock_that_is_ahead(database, monkeypatch):
     """Beyond some seconds the line says which way, and what comes of it."""
     monkeypatch.setattr(server, "time", SimpleNamespace(time=lambda: time.time() + 60, perf_counter=time.perf_counter))
