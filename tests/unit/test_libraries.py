@@ -25,6 +25,7 @@ from starlette_context.plugins import CorrelationIdPlugin, RequestIdPlugin
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from pglog_audit import AuditFormatter, audit_context
+from pglog_audit.integrations.asgi import AuditMiddleware
 from tests.support import warnings
 from tests.unit.test_asgi import TestClient
 
@@ -68,6 +69,14 @@ def test_the_id_of_asgi_correlation_id(path: str) -> None:
     """Under CorrelationIdMiddleware the event has the id of the response."""
     response = show_coroutine_or_thread(Middleware(CorrelationIdMiddleware)).get(path)
     assert response.json()["request_id"] == response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["ours inside", "ours outside"])
+def test_the_id_of_asgi_correlation_id_beside_ours(order: int) -> None:
+    """Where an application has both middlewares, in whatever order, response and event have one id."""
+    both = [Middleware(CorrelationIdMiddleware), Middleware(AuditMiddleware)]
+    response = show_coroutine_or_thread(*both[::order]).get("/thread")
+    assert set(response.headers.get_list("X-Request-ID")) == {response.json()["request_id"]}
 
 
 @pytest.mark.parametrize("path", ["/coroutine", "/thread"])
@@ -190,6 +199,28 @@ def test_the_last_library_may_fail_too(
     monkeypatch.setitem(sys.modules, name, broken_modules(name)[kind])
     assert stored().keys() == {"action", "occurred_at", "outcome", "message"}
     assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["asgi_correlation_id:correlation_id", "asgi_correlation_id.context:correlation_id.get"]
+)
+def test_a_library_may_be_named(name: str) -> None:
+    """Who wants the id of one library alone names its variable or its function."""
+    correlation_id.set("asgi-correlation-id")
+    bind_contextvars(request_id="structlog")
+    assert stored(AuditFormatter(request_id_from=name))["request_id"] == "asgi-correlation-id"
+
+
+def test_a_library_that_was_named_and_fails_is_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who asked for it is told why the id is missing, once a minute; the event is stored."""
+    monkeypatch.setattr(
+        starlette_context, "current_id", lambda: starlette_context.context["X-Request-ID"], raising=False
+    )
+    formatter = AuditFormatter(request_id_from="starlette_context:current_id")
+    assert [stored(formatter).get("request_id") for _ in range(3)] == [None] * 3
+    assert warnings(caplog) == ["request_id_from failed with ContextDoesNotExistError"]
 
 
 # The trace
