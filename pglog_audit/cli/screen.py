@@ -5,10 +5,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def open_console(*, pager: bool = False) -> Console:
     """
     command = _pager_command() if pager else []
     width, height = shutil.get_terminal_size()
-    return Console(width=width, height=height, color_system=None if command and not _shows_colors(command) else "auto")
+    plain = bool(command) and not _shows_colors(command)
+    return Console(width=width, height=height, color_system=None if plain else "auto", highlight=False)
 
 
 def stdout_encoding() -> str:
@@ -98,15 +100,18 @@ def _feed(pager: "subprocess.Popen[bytes]", pieces: Iterable[str]) -> None:
     except BrokenPipeError:
         sys.exit(0)
     finally:
-        with suppress(BrokenPipeError):
-            pager.stdin.close()
-        _wait(pager)
+        with _interrupts_ignored():
+            pager.communicate()
 
 
-def _wait(pager: "subprocess.Popen[bytes]") -> None:
-    while pager.returncode is None:
-        with suppress(KeyboardInterrupt):  # Ctrl-C is a key of the pager
-            pager.wait()
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let Ctrl-C be a key of the pager alone."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print(pieces: Iterable[str]) -> None:
