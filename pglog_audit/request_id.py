@@ -19,9 +19,11 @@ _LONGEST_NO_ID = 4
 
 def is_id(value: Any) -> bool:
     """Tell whether *value* is an id and not one of the words that log formats print for none."""
+    if value is None:
+        return False
     try:
         text = str(value)
-        return value is not None and (len(text) > _LONGEST_NO_ID or text.lower() not in _NO_ID)
+        return len(text) > _LONGEST_NO_ID or text.lower() not in _NO_ID
     except Exception:  # noqa: BLE001 - a proxy of the application's, bound to no request
         return False
 
