@@ -1,0 +1,172 @@
+"""Rows of an attacker in a real table do nothing to who reads them: on a terminal, in a pipe, in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from pglog_audit.cli.commands import cli
+from tests.hostile import ATTACKS, acting, is_formula
+from tests.terminal import Terminal
+
+if TYPE_CHECKING:
+    from tests.conftest import Database
+
+ID = "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51"
+MAIN = [sys.executable, "-c", "from pglog_audit.cli import main; main()"]
+COLUMN = "\x1b[2J=\u202e[red]:smile:\x9b\r\n\u200b"
+QUESTIONS = {
+    "timeline": ["timeline"],
+    "timeline json": ["timeline", "-o", "json"],
+    "timeline jsonl": ["timeline", "-o", "jsonl"],
+    "timeline csv": ["timeline", "-o", "csv"],
+    "show": ["show", ID],
+    "show json": ["show", ID, "-o", "json"],
+}
+# rich's own: bold, red, yellow and their end.
+STYLES = ("\x1b[1m", "\x1b[1;33m", "\x1b[0m")
+
+
+@pytest.fixture
+def attacked(database: Database) -> Database:
+    """Return a database with an attack in every text of a row, in JSON, and in the name of a column."""
+    with psycopg.connect(database.owner) as connection:
+        connection.execute(sql.SQL("ALTER TABLE audit_log ADD {} text").format(sql.Identifier(COLUMN)))
+    texts = ("action", "user_label", "entity_type", "target_label", "request_id", "message", "user_agent", "service")
+    names = sql.SQL(", ").join(map(sql.Identifier, ("id", *texts, COLUMN, "outcome", "metadata", "changes")))
+    statement = sql.SQL("INSERT INTO audit_log ({}) VALUES ({})").format(
+        names, sql.SQL(", ").join([sql.Placeholder()] * (len(texts) + 5))
+    )
+    with psycopg.connect(database.owner) as connection:
+        for id_, attack in ((ID, " ".join(ATTACKS)), *((uuid4(), attack) for attack in ATTACKS)):
+            json_values = Jsonb({attack: [attack, {attack: attack}]}), Jsonb({attack: [attack, attack]})
+            connection.execute(statement, [id_, *[attack] * (len(texts) + 1), "denied", *json_values])
+    return database
+
+
+def piped(database: Database, *arguments: str, returncode: int = 0) -> tuple[str, str]:
+    """Run a command without a terminal, and return what it wrote on stdout and stderr."""
+    environ = os.environ | {"PGLOG_AUDIT_CONNINFO": database.owner, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run([*MAIN, *arguments], env=environ, capture_output=True)
+    assert done.returncode == returncode, done.stderr
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def on_terminal(database: Database, *arguments: str, **environ: str) -> str:
+    """Run a command on a terminal, and return what it showed but for our own colours."""
+    with Terminal([*MAIN, *arguments], PGLOG_AUDIT_CONNINFO=database.owner, **environ) as terminal:
+        _, shown = terminal.finish()
+    for style in STYLES:
+        shown = shown.replace(style, "")
+    return shown
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_in_a_pipe_nothing_acts(attacked: Database, question: list[str]) -> None:
+    """On stdout and stderr there are visible characters and line ends."""
+    stdout, stderr = piped(attacked, *question)
+    assert "denied" in stdout
+    assert acting(stdout, "\r\n" if "csv" in question else "\n") == set()
+    assert acting(stderr) == set()
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_on_a_terminal_nothing_acts_but_our_colours(attacked: Database, question: list[str]) -> None:
+    """Through no pager, `cat` or colours does an attack reach the terminal."""
+    shown = on_terminal(attacked, *question, PAGER="cat", FORCE_COLOR="1")
+    assert "denied" in shown
+    assert acting(shown, "\r\n" if "csv" in question else "\n") == set()
+
+
+@pytest.mark.parametrize("question", [["timeline"], ["show", ID]], ids=["timeline", "show"])
+def test_a_pager_gets_the_same_harmless_text(attacked: Database, question: list[str], tmp_path: Path) -> None:
+    """What the pager reads is what a pipe reads."""
+    program = tmp_path / "pager"
+    program.write_text(f"#!/bin/sh\ncat > {tmp_path}/read\n")
+    program.chmod(0o755)
+    on_terminal(attacked, *question, PAGER=str(program))
+    paged = (tmp_path / "read").read_text()
+    assert acting(paged) == set()
+    assert "denied" in paged
+    if question == ["timeline"]:
+        assert paged == piped(attacked, *question)[0]
+
+
+def test_markup_and_emoji_codes_are_text(attacked: Database) -> None:
+    """They stand in the table as somebody logged them."""
+    shown = piped(attacked, "timeline")[0]
+    for text in ("[red]x[/red]", "[link=http://x]y[/link]", ":smile:", r"\x1b[31mred\x1b[0m"):
+        assert text in shown
+
+
+@pytest.mark.parametrize("columns", ["20", "80", "200"])
+def test_no_row_can_pass_for_another(attacked: Database, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only as many lines begin with a time, at the left edge, as there are events."""
+    monkeypatch.setenv("COLUMNS", columns)
+    attacked.execute(
+        "INSERT INTO audit_log (action, message) VALUES ('a.b', %s)", "x" * 44 + "\n2026-03-02 mallory" * 9
+    )
+    lines = piped(attacked, "timeline")[0].splitlines()[2:]
+    assert sum(not line.startswith(" ") and "-" in line[:5] for line in lines) == len(ATTACKS) + 2
+
+
+@pytest.mark.parametrize("output", ["json", "jsonl"])
+def test_json_is_exact(attacked: Database, output: str) -> None:
+    """A program gets what was logged, to the last character."""
+    text = piped(attacked, "timeline", "-o", output)[0]
+    rows = json.loads(text) if output == "json" else [json.loads(line) for line in text.splitlines()]
+    assert {row["message"] for row in rows} == {*ATTACKS, " ".join(ATTACKS)}
+    assert all(row["extra"] == {COLUMN: row["message"]} for row in rows)
+    assert all(row["metadata"] == {row["message"]: [row["message"], {row["message"]: row["message"]}]} for row in rows)
+
+
+def test_csv_runs_nothing(attacked: Database) -> None:
+    """No cell, header included, is a formula to a spreadsheet, with comma or semicolon between cells."""
+    text = piped(attacked, "timeline", "-o", "csv")[0]
+    cells = [cell for row in csv.reader(io.StringIO(text, newline=""), strict=True) for cell in row]
+    assert len(cells) == 24 * (len(ATTACKS) + 2)
+    assert [cell for cell in cells if is_formula(cell)] == []
+    assert [cell for line in text.splitlines() for cell in line.split(";")[1:] if is_formula(cell)] == []
+
+
+@pytest.mark.parametrize("table", ["\x1b[2J", "\u202ex", "a\nb", "\u200b", "\x9b"])
+@pytest.mark.parametrize("command", [["timeline"], ["show", ID]], ids=["timeline", "show"])
+def test_names_on_the_command_line_are_told_harmlessly(database: Database, command: list[str], table: str) -> None:
+    """A script may take the name of a table from somewhere else."""
+    for arguments, status in (
+        (["--table", table], 2),
+        (["--column", f"{table}=x"], 2),
+        (["--column", f"occurred_at={table}"], 4),
+    ):
+        result = CliRunner().invoke(cli, [*command, *arguments, "--conninfo", database.owner])
+        assert (result.exit_code, result.stdout) == (status, "")
+        assert result.stderr.startswith("Error: ")
+        assert acting(result.stderr) == set()
+        assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("attack", ["\x1b[2J", "\x1b]8;;http://x\x1b\\y", "\u202ex", "a\r\nError: b"])
+def test_errors_of_the_server_are_told_harmlessly(database: Database, attack: str) -> None:
+    """Whoever owns a view decides what its errors say."""
+    database.execute(
+        "CREATE FUNCTION refuse() RETURNS text LANGUAGE plpgsql AS "
+        + sql.Literal(f"BEGIN RAISE EXCEPTION USING MESSAGE = {sql.Literal('x' + attack).as_string()}; END").as_string()
+    )
+    database.execute("CREATE VIEW trail AS SELECT *, refuse() FROM audit_log")
+    database.execute("INSERT INTO audit_log (action) VALUES ('a.b')")
+    _, stderr = piped(database, "timeline", "--table", "trail", returncode=4)
+    assert acting(stderr) == set()
+    assert stderr.count("\n") == 1
