@@ -1,14 +1,22 @@
 """The command line without a database: usage, exit statuses, and what is missing."""
 
+import itertools
+import os
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from pglog_audit import schema
 from pglog_audit.cli.commands import cli
+
+README = Path(__file__).parents[2] / "README.md"
+NAMES = cli.list_commands(click.Context(cli))
 
 
 def run(*arguments, **environ):
@@ -16,10 +24,10 @@ def run(*arguments, **environ):
     return CliRunner().invoke(cli, arguments, env=environ, prog_name="pglog-audit")
 
 
-def main(before):
+def main(before, **environ):
     """Run the console script in a Python of its own, after *before*."""
     code = f"import sys; sys.argv[1:] = ['sql']; {before}; from pglog_audit.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code], env=os.environ | environ, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -27,15 +35,68 @@ def test_help_lists_all_commands(flag):
     """Every command is found from the help of the group."""
     result = run(flag)
     assert result.exit_code == 0
-    assert {"init", "sql", "timeline", "demo"} <= set(result.output.split())
+    assert set(NAMES) <= set(result.output.split())
 
 
-@pytest.mark.parametrize("command", ["init", "sql", "timeline", "demo"])
+@pytest.mark.parametrize("command", NAMES)
 def test_every_command_explains_itself(command):
     """Each command loads, and its help begins with its usage."""
     result = run(command, "-h")
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: pglog-audit {command}")
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_every_command_has_examples_that_parse(command, monkeypatch):
+    """The help ends with lines to copy, as they are, and each is a command with options that there are."""
+    monkeypatch.setenv("PGLOG_AUDIT_CONNINFO", "postgresql://app@localhost/app")
+    help_text = run(command, "-h").output
+    examples = help_text.partition("\n  Examples:\n")[2].splitlines()
+    assert examples
+    for example in examples:
+        # What follows a redirection or a pipe is the shell's.
+        program, name, *arguments = itertools.takewhile(lambda word: word not in "|>", shlex.split(example))
+        assert (program, name) == ("pglog-audit", command)
+        assert cli.get_command(click.Context(cli), name).make_context(name, arguments).params
+
+
+def complete(*words, shell="bash"):
+    """Return what the shell is offered for the last of *words*."""
+    line = ["pglog-audit", *words]
+    environ = {"COMP_WORDS": shlex.join(line), "COMP_CWORD": str(len(line) - 1)}
+    environ["_PGLOG_AUDIT_COMPLETE"] = f"{shell}_complete"
+    done = main("sys.argv[1:] = []", **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [entry.partition(",")[2] for entry in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ([""], NAMES),
+        (["tim"], ["timeline"]),
+        (["timeline", "--outcome", ""], ["success", "failure", "denied", "unknown"]),
+        (["timeline", "-o", "json"], ["json", "jsonl"]),
+        (["timeline", "--output", ""], ["table", "json", "jsonl", "csv"]),
+        (["show", "-o", ""], ["table", "json"]),
+        (["timeline", "--ou"], ["--outcome", "--output"]),
+    ],
+)
+def test_bash_completes_commands_options_and_values(words, offered):
+    """Without a database, what can follow is offered, and nothing is said."""
+    assert complete(*words) == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_completion(shell):
+    """The line of README.md prints a script that asks this very program again."""
+    line = f"_PGLOG_AUDIT_COMPLETE={shell}_source pglog-audit" if shell != "zsh" else "`zsh_source`"
+    assert line in README.read_text("utf-8")
+    done = main("sys.argv[1:] = []", _PGLOG_AUDIT_COMPLETE=f"{shell}_source")
+    assert f"_PGLOG_AUDIT_COMPLETE={shell}_complete" in done.stdout
+    assert "pglog-audit" in done.stdout
+    if shell == "bash":
+        subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
 
 
 def test_an_unknown_command_is_wrong_usage():
@@ -54,10 +115,10 @@ def test_sql_prints_the_script():
     assert result.output == schema.script(table="audit.log", writer="app", id_types={"user_id": "bigint"})
 
 
-@pytest.mark.parametrize("command", ["init", "timeline"])
+@pytest.mark.parametrize("command", [["init"], ["timeline"], ["show", "7"]])
 def test_no_database_named_says_what_to_set(command):
     """Without a conninfo the error names the option and the variables."""
-    result = run(command)
+    result = run(*command)
     assert result.exit_code == 2
     for name in ("--conninfo", "PGLOG_AUDIT_CONNINFO", "DATABASE_URL", "PGHOST", "PGSERVICE", "PGDATABASE"):
         assert name in result.stderr
