@@ -1,10 +1,10 @@
 """Which log records are audit events, and what to say of those that a handler hears but cannot store."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 from . import call_sites, diagnostics
+from .logger_tree import way_up
 
 _heard_elsewhere: set[str] = set()
 """Loggers whose other records have a handler of their own."""
@@ -57,7 +57,7 @@ def find_misplaced(record: logging.LogRecord) -> bool:
 
 
 def _check_elsewhere(record: logging.LogRecord) -> None:
-    if not all(map(call_sites.takes_events, _handlers(logging.getLogger(record.name)))):
+    if not all(call_sites.takes_events(handler) for _, handler in way_up(logging.getLogger(record.name))):
         _heard_elsewhere.add(record.name)
     elif record.name == diagnostics.logger.name:
         # What the trail says about itself: logging would print it, if our handler were not the only one.
@@ -72,10 +72,3 @@ def _check_elsewhere(record: logging.LogRecord) -> None:
             record.pathname,
             record.lineno,
         )
-
-
-def _handlers(logger: logging.Logger | None) -> Iterator[logging.Handler]:
-    """Return the handlers that hear a record of *logger*."""
-    while logger:
-        yield from logger.handlers
-        logger = logger.parent if logger.propagate else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import diagnostics
+from .logger_tree import all_loggers
 
 _known: set[int] = set()
 _is_expected = False
@@ -100,14 +101,7 @@ def takes_events(handler: logging.Handler) -> bool:
 
 
 def _report(site: CallSite) -> None:
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    ears = [
-        (logger, handler)
-        for logger in loggers
-        if isinstance(logger, logging.Logger)
-        for handler in logger.handlers
-        if takes_events(handler)
-    ]
+    ears = [(logger, handler) for logger in all_loggers() for handler in logger.handlers if takes_events(handler)]
     if not ears:
         return  # nobody listens any more: not configured is no mistake
     diagnostics.warn(

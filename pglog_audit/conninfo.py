@@ -30,6 +30,22 @@ def find_conninfo(environ: Mapping[str, str] = os.environ) -> str | None:
     return _check_variable(name, environ[name])
 
 
+def require_conninfo(how: str) -> str:
+    """
+    Return the connection string that the environment names.
+
+    :param how: what to write to name it otherwise, for the error.
+    :raises ConfigurationError: the environment names none.
+    """
+    conninfo = find_conninfo()
+    if conninfo is None:
+        raise ConfigurationError(
+            f"no database named: {how}, or set PGLOG_AUDIT_CONNINFO, DATABASE_URL (postgresql://…), or libpq's PGHOST, "
+            "PGSERVICE or PGDATABASE"
+        )
+    return conninfo
+
+
 def find_variable(environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the name of the environment variable that :func:`find_conninfo` goes by, or None."""
     if environ.get("PGLOG_AUDIT_CONNINFO"):

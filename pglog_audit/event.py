@@ -68,7 +68,7 @@ def audit(
     :param entity_type: the kind of thing acted on.
     :param target_id: the thing acted on.
     :param metadata: small, reviewable JSON without secrets.
-    :param request_id: taken from the request's context unless given here.
+    :param request_id: by default that of the running request, as the option *request_id_from* finds it.
     :param outcome: ``success``, ``failure``, ``denied`` or ``unknown``; by default what the record's level tells.
     :param changes: ``{"field": [old, new]}``.
     :param user_label: the user's name as it is now; history outlives a rename.
@@ -77,7 +77,7 @@ def audit(
     :param impersonator_id: the real person behind *user_id*.
     :param source_ip: the client's address.
     :param user_agent: the client's program.
-    :param trace_id: the distributed trace.
+    :param trace_id: the distributed trace; by default that of the OpenTelemetry span.
     :param service: the application, where one table serves several.
     :param occurred_at: an aware datetime, for events of the past; by default the record's time.
     :param columns: values of columns that you added to the table; a name without a column goes to metadata.

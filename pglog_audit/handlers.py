@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .formatter import AuditFormatter
 
 
+_ON = ("1", "true", "yes", "on")
+
+
 class AuditHandler(UnlockedHandler):
     """
     Turn log records that carry an ``audit`` extra into rows, on a background thread.
@@ -53,12 +56,14 @@ class AuditHandler(UnlockedHandler):
     ) -> None:
         if not isinstance(enabled, bool):
             raise ConfigurationError(f"enabled is {enabled!r}: it must be True or False")
-        off = not enabled or os.environ.get("PGLOG_AUDIT_DISABLED", "").lower() in {"1", "true", "yes", "on"}
+        self.is_enabled = enabled and os.environ.get("PGLOG_AUDIT_DISABLED", "").lower() not in _ON
+        """Whether it was not told to write nothing."""
         # Without effect on anybody until the first record: no thread, no connection.
-        self._postgres_handler = PostgresHandler("" if off and "pool" not in options else conninfo, **options)
+        self._postgres_handler = PostgresHandler(conninfo if self.is_enabled or "pool" in options else "", **options)
+        self.options = self._postgres_handler.options
         self._writer: AuditQueueListener | None = None
         self._is_holding = False
-        self._is_noop = off or not self._postgres_handler.options.configured
+        self._is_noop = not (self.is_enabled and self.options.configured)
         # At last: logging would close a handler that was refused half-made.
         super().__init__(level)
         self.formatter: AuditFormatter

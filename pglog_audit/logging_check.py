@@ -14,7 +14,8 @@ from . import diagnostics
 from .errors import ConfigurationError
 from .finding import Finding
 from .formatter import AuditFilter
-from .logging_routes import Route, find_loggers, is_off, options_of, routes, way_up
+from .logger_tree import way_up
+from .logging_routes import Route, find_loggers, is_off, options_of, routes
 from .postgres_handler import PostgresHandler
 from .queue_handler import AuditQueueHandler
 from .unlocked_handler import UnlockedHandler

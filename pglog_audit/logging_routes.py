@@ -1,13 +1,13 @@
 """The ways from a logger to our handlers: directly, up the hierarchy, and through queues."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 from .formatter import AuditFilter
 from .handlers import AuditHandler
+from .logger_tree import all_loggers, way_up
 from .options import WriterOptions
 from .postgres_handler import PostgresHandler
 from .queue_handler import AuditQueueHandler
@@ -36,17 +36,6 @@ class Route:
         return f"{type(self.handler).__name__}{name} of logger {self.owner.name}"
 
 
-def way_up(logger: logging.Logger) -> Iterator[tuple[logging.Logger, logging.Handler]]:
-    """Give the handlers that a record of *logger* reaches, each with the logger that has it."""
-    current: logging.Logger | None = logger
-    while current:
-        for handler in current.handlers:
-            # A test of the start would take pytest's capture for somebody who listens.
-            if not type(handler).__module__.startswith("_pytest."):
-                yield current, handler
-        current = current.parent if current.propagate else None
-
-
 def routes(logger: logging.Logger) -> list[Route]:
     """Return the ways from *logger* to handlers of ours."""
     return [route for owner, handler in way_up(logger) if (route := _route(owner, handler))]
@@ -68,23 +57,19 @@ def _route(owner: logging.Logger, handler: logging.Handler) -> Route | None:
 
 def find_loggers() -> list[logging.Logger]:
     """Return the loggers that have a handler of ours themselves, by name."""
-    known = [logging.root, *(each for each in logging.root.manager.loggerDict.values())]
-    loggers = [each for each in known if isinstance(each, logging.Logger)]
-    having = [each for each in loggers if any(_route(each, handler) for handler in each.handlers)]
+    having = [each for each in all_loggers() if any(_route(each, handler) for handler in each.handlers)]
     return sorted(having, key=lambda logger: logger.name)
 
 
 def is_off(handler: UnlockedHandler) -> bool:
     """Tell whether *handler* was told to write nothing, by ``enabled`` or by the environment."""
-    return isinstance(handler, AuditHandler) and handler._is_noop and handler._postgres_handler.options.configured
+    return isinstance(handler, AuditHandler) and not handler.is_enabled
 
 
 def options_of(handler: UnlockedHandler) -> WriterOptions | None:
     """Return where *handler* writes to and how; None if it does not lead to a writer."""
     match handler:
-        case AuditHandler():
-            return handler._postgres_handler.options
-        case PostgresHandler():
+        case AuditHandler() | PostgresHandler():
             return handler.options
         case AuditQueueHandler(listener=listener) if listener is not None:
             return listener.options

@@ -7,13 +7,13 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq.abc import PGconn
 from psycopg.rows import tuple_row
 from psycopg.waiting import Ready, Wait
 
 from . import catalog
-from .conninfo import check_conninfo, describe_conninfo, name_source
+from .connections import connect, find_target
+from .conninfo import name_source
 from .errors import UnreachableError
 from .options import WriterOptions, check_pool
 from .sql import template
@@ -125,39 +125,14 @@ class Store:
             pool.putconn(connection)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        conninfo, given = self._target()
-        # prepare_threshold: behind a pooler another session would not know the prepared statement.
-        fixed = {
-            "autocommit": True,
-            "prepare_threshold": None,
-            "row_factory": tuple_row,
-            "cursor_factory": psycopg.Cursor,
-        }
-        wanted: dict[str, Any] = {
-            "connect_timeout": max(2, round(self.options.connect_timeout)),
-            "application_name": "pglog_audit",
-            **conninfo_to_dict(conninfo),
-            **given,
-            **fixed,
-        }
-        try:
-            return psycopg.connect(**wanted)
-        except psycopg.Error as error:
-            place = describe_conninfo(conninfo) + name_source(conninfo)
-            raise UnreachableError(f"cannot connect to {place}: {words(error)}") from None
-
-    def _target(self) -> tuple[str, dict[str, Any]]:
-        """Return conninfo and further parameters; a callable is asked each time, for tokens that expire."""
-        conninfo, given = self.options.conninfo, dict[str, Any]()
-        if self.options.pool is not None:
-            pool = check_pool(self.options.pool)
-            conninfo, given = pool.conninfo, (pool.kwargs() if callable(pool.kwargs) else pool.kwargs) or {}
-        if callable(conninfo):
-            try:
-                conninfo = conninfo()
-            except Exception as error:  # noqa: BLE001 - the application's code; the database may be there a second later
-                raise UnreachableError(f"the conninfo callable failed with {type(error).__name__}") from None
-        return check_conninfo(conninfo or ""), given
+        conninfo, parameters = find_target(self.options)
+        return connect(
+            conninfo,
+            parameters,
+            timeout=self.options.connect_timeout,
+            name="pglog_audit",
+            origin=name_source(conninfo),
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoade
 from psycopg_pool import ConnectionPool
 
 from . import page_cursor
-from .conninfo import check_conninfo, find_conninfo
+from .conninfo import check_conninfo, require_conninfo
 from .errors import ConfigurationError, SchemaError
 from .event import EVENT_FIELDS, AuditEvent, Id
 from .page_cursor import Position
@@ -166,12 +166,7 @@ class AuditLog:
 
 
 def _opener(conninfo: str) -> _Connect:
-    found = check_conninfo(conninfo) if conninfo else find_conninfo()
-    if found is None:
-        raise ConfigurationError(
-            "no database named: pass conninfo or pool, or set PGLOG_AUDIT_CONNINFO, DATABASE_URL (postgresql://…), or "
-            "libpq's PGHOST, PGSERVICE or PGDATABASE"
-        )
+    found = check_conninfo(conninfo) if conninfo else require_conninfo("pass conninfo or pool")
     return lambda: psycopg.connect(found)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 from rich.text import Text
 
-from ..conninfo import check_conninfo, find_conninfo
+from ..conninfo import check_conninfo, require_conninfo
 from ..doctor import Examination, Target, environment_origin, examine
 from ..errors import AuditError, ConfigurationError
 from ..finding import Finding
@@ -15,7 +15,7 @@ from ..options import WriterOptions, read_options
 from ..sql import check_table
 from .event_json import to_json_text
 from .logging_config import LoggingHalf, examine_logging
-from .options import examples, pairs
+from .options import NAME_IT, examples, pairs
 from .screen import open_console, stdout_encoding
 from .terminal import printable
 
@@ -118,12 +118,7 @@ def _target(
         columns = {**handler.columns, **columns}
         return Target(handler.conninfo, handler.origin, table or handler.table, columns, handler.parameters)
     origin = "--conninfo" if conninfo is not None else environment_origin()
-    found = find_conninfo() if conninfo is None else conninfo
-    if found is None:
-        raise ConfigurationError(
-            "no database named: give --conninfo postgresql://user@host/dbname, or set PGLOG_AUDIT_CONNINFO, "
-            "DATABASE_URL (postgresql://…), or libpq's PGHOST, PGSERVICE or PGDATABASE"
-        )
+    found = require_conninfo(NAME_IT) if conninfo is None else conninfo
     options, _ = read_options(found, {"table": table or "audit_log", "columns": columns})
     return Target(found, origin, options.table, dict(options.columns))
 

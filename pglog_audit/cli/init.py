@@ -1,7 +1,6 @@
 """``pglog-audit init``: make the table and say how to log to it."""
 
 import json
-import os
 import shlex
 from collections.abc import Iterator, Mapping
 
@@ -12,10 +11,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 
 from .. import schema
-from ..conninfo import find_conninfo
+from ..conninfo import find_variable
 from .options import conninfo_option, examples, schema_options
-
-_VARIABLES = ("PGLOG_AUDIT_CONNINFO", "DATABASE_URL", "PGHOST", "PGSERVICE", "PGDATABASE")
 
 _USAGE = """\
 Logging configuration:
@@ -107,12 +104,7 @@ def _connection_note(writer: str | None, *, given: bool) -> str:
     if given:
         return "The conninfo below has no password: libpq takes it from ~/.pgpass or PGPASSWORD."
     role = f" There it must name role {writer}." if writer is not None else ""
-    return f"The handler takes its conninfo from the environment, as this command did: {_variable()}.{role}"
-
-
-def _variable() -> str:
-    """Return the environment variable that names the database, by the rule of :func:`find_conninfo` itself."""
-    return next(name for name in _VARIABLES if find_conninfo({name: os.environ.get(name, "")}) is not None)
+    return f"The handler takes its conninfo from the environment, as this command did: {find_variable()}.{role}"
 
 
 def _usage(conninfo: str | None, table: str, writer: str | None) -> str:

@@ -5,19 +5,14 @@ from typing import Any
 
 import click
 
-from ..conninfo import check_conninfo, find_conninfo
-from ..errors import ConfigurationError
+from ..conninfo import check_conninfo, require_conninfo
 from ..sql import check_table
+
+NAME_IT = "give --conninfo postgresql://user@host/dbname"
 
 
 def _conninfo(_context: click.Context, _option: click.Parameter, given: str | None) -> str:
-    conninfo = find_conninfo() if given is None else check_conninfo(given)
-    if conninfo is None:
-        raise ConfigurationError(
-            "no database named: give --conninfo postgresql://user@host/dbname, or set PGLOG_AUDIT_CONNINFO, "
-            "DATABASE_URL (postgresql://…), or libpq's PGHOST, PGSERVICE or PGDATABASE"
-        )
-    return conninfo
+    return check_conninfo(given) if given is not None else require_conninfo(NAME_IT)
 
 
 def _table(_context: click.Context, _option: click.Parameter, given: str) -> str:

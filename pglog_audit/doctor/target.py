@@ -7,12 +7,10 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
-from psycopg.rows import tuple_row
 
-from ..conninfo import check_conninfo, describe_conninfo, find_conninfo, find_variable
-from ..errors import UnreachableError
-from ..options import WriterOptions, check_pool
-from ..verdict import words
+from ..connections import connect, find_target
+from ..conninfo import find_conninfo, find_variable
+from ..options import WriterOptions
 
 _HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -37,12 +35,7 @@ class Target:
         :raises UnreachableError: its conninfo callable failed.
         :raises ConfigurationError: its pool or its conninfo can never work.
         """
-        given = options.conninfo
-        parameters: Mapping[str, Any] = {}
-        if options.pool is not None:
-            pool = check_pool(options.pool)
-            given, parameters = pool.conninfo, (pool.kwargs() if callable(pool.kwargs) else pool.kwargs) or {}
-        conninfo = check_conninfo((_ask(given) if callable(given) else given) or "")
+        conninfo, parameters = find_target(options)
         origin = environment_origin() if options.pool is None and conninfo == find_conninfo() else "the handler"
         return cls(conninfo, origin, options.table, dict(options.columns), parameters)
 
@@ -52,14 +45,8 @@ class Target:
 
         :raises UnreachableError: no server, or none that lets this role in.
         """
-        wanted: dict[str, Any] = {"connect_timeout": 5, "application_name": "pglog-audit doctor"}
-        wanted |= {**conninfo_to_dict(self.conninfo), **self.parameters}
-        wanted |= {"autocommit": True, "prepare_threshold": None}
-        wanted |= {"row_factory": tuple_row, "cursor_factory": psycopg.Cursor}
-        try:
-            return psycopg.connect(**wanted)
-        except psycopg.Error as error:
-            raise UnreachableError(f"{describe_conninfo(self.conninfo)}, from {self.origin}: {words(error)}") from None
+        origin = f", from {self.origin}"
+        return connect(self.conninfo, self.parameters, timeout=5, name="pglog-audit doctor", origin=origin)
 
     def place(self) -> tuple[str, str, str]:
         """Return host, port and database, as libpq would choose them; all names of this machine are one."""
@@ -74,10 +61,3 @@ def environment_origin() -> str:
     """Return what in the environment names the database, for people to read."""
     variable = find_variable()
     return variable if variable in ("PGLOG_AUDIT_CONNINFO", "DATABASE_URL") else "libpq's variables"
-
-
-def _ask(conninfo: Any) -> str:
-    try:
-        return str(conninfo())
-    except Exception as error:  # noqa: BLE001 - the application's code
-        raise UnreachableError(f"the conninfo callable of the handler failed with {type(error).__name__}") from None

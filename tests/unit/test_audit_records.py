@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from io import StringIO
 
 import pytest
 
@@ -75,6 +76,7 @@ def test_a_record_with_another_handler(caplog) -> None:
     """A record that another handler hears, on the way up too, needs no word."""
     logger = listening()
     logger.propagate = True
+    logging.root.addHandler(logging.StreamHandler(StringIO()))
     logger.info("Opened")
     assert warnings(caplog) == []
 
