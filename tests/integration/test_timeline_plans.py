@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pglog_audit.local_postgres import LocalPostgres
 
 NOW = datetime.now(UTC)
+HALF_HOUR = timedelta(minutes=30)
 MONTHS = """
 DO $months$
 DECLARE
@@ -275,6 +277,35 @@ class TestQuestions:
         page = explained.timeline(target_id=TARGET, limit=1000)
         assert len(explained.partitions) == 120 + 12 + 1
         assert len(page) == len(AuditLog(explained.pool.conninfo, table="whole").timeline(target_id=TARGET, limit=1000))
+
+
+def test_a_gap_between_the_months_is_asked_apart(empty_database: Database) -> None:
+    """A month that is missing does not draw the net, and with it all other months, into every page."""
+    months = [datetime(2026, number, 1, tzinfo=UTC) for number in range(1, 13)]
+    empty_database.execute(
+        "CREATE TABLE audit_log (id int NOT NULL, occurred_at timestamptz NOT NULL, action text)"
+        " PARTITION BY RANGE (occurred_at);"
+        "CREATE TABLE audit_log_default PARTITION OF audit_log DEFAULT;"
+        "CREATE INDEX ON audit_log (occurred_at, id);"
+    )
+    for begin, end in pairwise(months):
+        if begin.month != 6:
+            empty_database.execute(
+                f"CREATE TABLE audit_log_{month(begin)} PARTITION OF audit_log FOR VALUES FROM ('{begin}') TO ('{end}')"
+            )
+    empty_database.execute(
+        "INSERT INTO audit_log SELECT n, '2026-11-30+00'::timestamptz - n * interval '30 minutes', 'a.b'"
+        " FROM generate_series(1, 333 * 48) AS n"
+    )
+    empty_database.execute("ANALYZE audit_log")
+    asked = Explained(empty_database)
+    with asked.pool:
+        assert len(asked.timeline(limit=20)) == 20
+        assert asked.partitions == {"default", "2026_11"}
+        assert len(asked.timeline(limit=20, reverse=True)) == 20
+        assert asked.partitions == {"default", "2026_01"}
+        page = asked.timeline(since=months[4], until=months[6], limit=1000)
+        assert [event.occurred_at for event in page][::999] == [months[6] - HALF_HOUR, months[6] - 1000 * HALF_HOUR]
 
 
 class TestOneEvent:
