@@ -139,4 +139,5 @@ def _flush(timeout: float | None = None) -> None:
     handlers = sys.modules.get("pglog_audit.handlers")
     if handlers and (left := handlers.flush(timeout)):
         # Past atexit nobody else says it.
-        diagnostics.warn("shutdown", "%d audit events were not written when the application had shut down", left)
+        text = "%d audit events were not written when the application had shut down: %s"
+        diagnostics.warn("shutdown", text, left, handlers.stats()["problem"] or "it took too long")
