@@ -17,6 +17,8 @@ def main() -> None:
             raise
         print(f"pglog-audit needs more packages: pip install 'pglog-audit[{extra}]'", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:  # before there was a command that could end by it
+        sys.exit(130)
 
 
 def _missing_extra(error: ImportError) -> str | None:

@@ -1,6 +1,5 @@
 """What the end of a command means to a shell: its exit status, and one harmless line on stderr."""
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import click
 import psycopg
 
 from ..errors import AuditError, ConfigurationError, SchemaError
-from .terminal import printable
+from .terminal import discard_stdout, printable
 
 _INTERRUPTED, _PIPE_CLOSED = 130, 141  # as a shell reports SIGINT and SIGPIPE
 # psycopg and libpq say so before they try to connect.
@@ -54,8 +53,7 @@ def exit_statuses() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:
-        # What is still buffered would fail once more when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         sys.exit(_PIPE_CLOSED)
 
 

@@ -1,6 +1,8 @@
 """Row data made harmless for a terminal: anyone who is logged can put any text into an audit row."""
 
+import os
 import re
+import sys
 import unicodedata
 
 # Letters and marks by category, yet nothing on the screen; not the selectors U+FE0E and U+FE0F, which emoji carry.
@@ -27,3 +29,8 @@ def _printable(character: str) -> str:
     if visible and not _INVISIBLE.match(character):
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def discard_stdout() -> None:
+    """Let stdout lead nowhere: what it could not write would fail once more when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -65,9 +65,10 @@ def piped(database: Database, *arguments: str, returncode: int = 0) -> tuple[str
     return done.stdout.decode(), done.stderr.decode()
 
 
-def on_terminal(database: Database, *arguments: str, **environ: str) -> str:
+def on_terminal(database: Database, *arguments: str, columns: int = 80, **environ: str) -> str:
     """Run a command on a terminal, and return what it showed but for our own colours."""
-    with Terminal([*MAIN, *arguments], PGLOG_AUDIT_CONNINFO=database.owner, **environ) as terminal:
+    environ["PGLOG_AUDIT_CONNINFO"] = database.owner
+    with Terminal([*MAIN, *arguments], columns=columns, **environ) as terminal:
         _, shown = terminal.finish()
     for style in STYLES:
         shown = shown.replace(style, "")
@@ -121,6 +122,17 @@ def test_no_row_can_pass_for_another(attacked: Database, columns: str, monkeypat
     )
     lines = piped(attacked, "timeline")[0].splitlines()[2:]
     assert sum(not line.startswith(" ") and "-" in line[:5] for line in lines) == len(ATTACKS) + 2
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_no_value_can_pass_for_another_field(attacked: Database, columns: int) -> None:
+    """On a terminal a long value goes on below itself, not at the left edge, where the next field begins."""
+    id_ = "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c52"
+    forged = "".join("x" * (columns - 17) + "outcome          success" + " " * 30 for _ in range(5))
+    attacked.execute("INSERT INTO audit_log (id, action, message) VALUES (%s, 'a.b', %s)", id_, forged)
+    shown = on_terminal(attacked, "show", id_, columns=columns, PAGER="cat")
+    assert [line.split()[-1] for line in shown.splitlines() if line.startswith("outcome")] == ["success"]
+    assert shown.count("x") >= 5 * (columns - 17)
 
 
 @pytest.mark.parametrize("output", ["json", "jsonl"])

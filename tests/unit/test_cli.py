@@ -170,6 +170,13 @@ def test_a_missing_libpq_is_named_by_its_extra():
     assert result.stderr == "pglog-audit needs more packages: pip install 'pglog-audit[binary]'\n"
 
 
+def test_ctrl_c_while_it_loads_ends_it_quietly():
+    """An impatient user sees no traceback of imports."""
+    finder = "type('_', (), {'find_spec': lambda name, *_: signal.raise_signal(2) if name == 'click' else None})"
+    result = main(f"import signal; sys.meta_path.insert(0, {finder})")
+    assert (result.returncode, result.stderr) == (130, "")
+
+
 def test_any_other_import_error_is_shown_whole():
     """A broken installation is not taken for a missing extra."""
     result = main("sys.modules['psycopg'] = None")
