@@ -1,4 +1,4 @@
--- Where the time that the partitions know begins and ends: the bounds that no two share, oldest first; none without DEFAULT.
+-- Where the partitions' time begins and ends: the bounds that no two share, oldest first; none without DEFAULT.
 SELECT edge[1]::timestamptz
   FROM pg_catalog.pg_namespace
   JOIN pg_catalog.pg_class AS parent ON parent.relnamespace = pg_namespace.oid

@@ -1,3 +1,3 @@
--- A condition of timeline.sql: the events after the cursor's, oldest first; the bound on the time alone skips partitions.
+-- A condition of timeline.sql: what follows the cursor, oldest first; the bound on the time alone skips months.
    AND {occurred_at} >= %(cursor_time)s
    AND ({occurred_at}, {id}) > (%(cursor_time)s, %(cursor_id)s)

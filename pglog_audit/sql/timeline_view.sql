@@ -23,8 +23,10 @@ SELECT occurred_at,
 FROM {table}
 WHERE NOT starts_with(action, 'audit.');
 
-COMMENT ON VIEW {view} IS 'pglog_audit: who did what, for people; say ORDER BY occurred_at DESC, and bound occurred_at to read few months';
-COMMENT ON COLUMN {view}.occurred_at IS 'when it happened, by the application''s clock; timestamptz, shown in the session''s time zone';
+COMMENT ON VIEW {view} IS
+    'pglog_audit: who did what, for people; say ORDER BY occurred_at DESC, and bound occurred_at to read few months';
+COMMENT ON COLUMN {view}.occurred_at IS
+    'when it happened, by the application''s clock; timestamptz, shown in the session''s time zone';
 COMMENT ON COLUMN {view}.who IS 'who acted: the name as it was then, else user_id';
 COMMENT ON COLUMN {view}.action IS 'what was done, as entity.verb: branding.update';
 COMMENT ON COLUMN {view}.entity_type IS 'the kind of thing acted on';
