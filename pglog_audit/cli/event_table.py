@@ -21,7 +21,7 @@ def table_rows(events: Iterable[AuditEvent], console: Console) -> Iterator[str]:
     Yield a header and the rows of *events* as *console* shows them.
 
     Nothing in them reaches the terminal as markup or control sequence. Labels stand in place of ids. Nothing is cut
-    off, and from 80 columns on no UUID is folded.
+    off, and from 40 columns on no UUID is folded.
     """
     table = _Table(console)
     for number, event in enumerate(events):
@@ -40,25 +40,24 @@ class _Table:
         self._console = console
         # Date and time of day below each other, and the end of a UUID; where there is room, both whole.
         self._when, self._who = (25, 36) if console.width >= _WIDE else (14, 18)
-        self._what = max(console.width - self._when - self._who - 2 * len(_GAP), 10)
+        self._what = console.width - self._when - self._who - 2 * len(_GAP)
+        # Beside the others a UUID would have no room: what was done stands below them.
+        self._is_stacked = self._what < len("request ") + 36
+        if self._is_stacked:
+            self._what = max(console.width - len(_GAP), 10)
 
     def header(self) -> str:
-        names = self._lines(*([Text(name, "bold")] for name in ("When", "Who", "What")))
+        when, who, what = ([Text(name, "bold")] for name in ("When", "Who", "What"))
         line = "─" if self._console.encoding.startswith("utf") else "-"
-        return self._shown([*names, Text(line * self._console.width)])
+        return self._shown([*self._lines(when, who, what), Text(line * self._console.width)])
 
     def row(self, event: AuditEvent) -> str:
         who = event.user_label or event.user_id
         shortened = isinstance(who, UUID) and len(str(who)) > self._who
-        when = (
-            event.occurred_at.isoformat(" ", "seconds")
-            if isinstance(event.occurred_at, datetime)
-            else event.occurred_at
-        )
         short = self._text(f"...{str(who)[-12:]}" if shortened else who)
-        user = self._named("user", who) if shortened else None
-        columns = self._fill(self._when, self._text(when)), self._fill(self._who, short), [*self._details(event, user)]
-        return self._shown(self._lines(*columns))
+        details = self._details(event, self._named("user", who) if shortened else None)
+        when = self._text(_seconds(event.occurred_at))
+        return self._shown(self._lines(self._fill(self._when, when), self._fill(self._who, short), [*details]))
 
     def _details(self, event: AuditEvent, user: Text | None) -> Iterator[Text]:
         outcome = None if event.outcome == "success" else event.outcome
@@ -88,17 +87,24 @@ class _Table:
                 lines += text.wrap(self._console, width, overflow="fold")
         return lines
 
-    def _lines(self, *columns: list[Text]) -> Iterator[Text]:
-        for when, who, what in zip_longest(*columns, fillvalue=Text()):
-            line = Text(_GAP).join([_padded(when, self._when), _padded(who, self._who), what])
-            line.rstrip()
-            yield line
+    def _lines(self, when: list[Text], who: list[Text], what: list[Text]) -> Iterator[Text]:
+        beside = zip_longest(when, who, [] if self._is_stacked else what, fillvalue=Text())
+        for first, second, third in beside:
+            yield Text(_GAP).join([_padded(first, self._when), _padded(second, self._who), third])
+        if self._is_stacked:
+            yield from (Text.assemble(_GAP, line) for line in what)
 
     def _shown(self, lines: Iterable[Text]) -> str:
         with self._console.capture() as captured:
-            self._console.print(Text("\n").join(lines), soft_wrap=True)
+            for line in lines:
+                line.rstrip()
+                self._console.print(line, soft_wrap=True)
         return captured.get()
 
 
 def _padded(text: Text, width: int) -> Text:
     return Text.assemble(text, " " * (width - text.cell_len))
+
+
+def _seconds(time: Any) -> Any:
+    return time.isoformat(" ", "seconds") if isinstance(time, datetime) else time

@@ -54,9 +54,9 @@ def test_names_the_person_behind_a_user() -> None:
     assert "impersonated by 7" in text
 
 
-@pytest.mark.parametrize("width", [80, 81, 100, 119, 120, 200])
+@pytest.mark.parametrize("width", [40, 60, 79, 80, 81, 100, 119, 120, 200])
 def test_no_uuid_is_folded(width: int) -> None:
-    """From 80 columns on every id stands in one line, to copy and to search for."""
+    """From 40 columns on every id stands in one line, to copy and to search for."""
     names = ("id", "user_id", "event_id", "target_id", "impersonator_id")
     ids = dict(zip(names, IDS, strict=False))
     lines = shown(event(**ids, entity_type="guest_list_entry", request_id=str(USER)), width=width).splitlines()
@@ -94,9 +94,18 @@ def test_characters_of_two_cells_keep_the_columns() -> None:
     assert lines[2].index("branding") + 4 == lines[4].index("branding")
 
 
-def test_has_no_blanks_at_the_ends_of_lines() -> None:
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_has_no_blanks_at_the_ends_of_lines(width: int) -> None:
     """What is copied or piped is text and nothing else."""
-    assert all(line == line.rstrip() for line in shown(event(), event(message="Done"), width=80).splitlines())
+    text = shown(event(), event(message="All is done " * 9, id=USER), width=width)
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("width", "stacked"), [(79, True), (80, False)])
+def test_details_stand_below_where_there_is_no_room_beside(width: int, stacked: bool) -> None:
+    """On a narrow terminal a UUID would be folded in the third column."""
+    [line] = [line for line in shown(event(), width=width).splitlines() if "branding" in line]
+    assert line.startswith("  branding") == stacked
 
 
 def test_events_are_shown_as_they_come() -> None:
