@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
-from click.testing import CliRunner, Result
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from pglog_audit import AuditEvent, AuditLog, ConfigurationError, SchemaError, schema
-from pglog_audit.cli.timeline import timeline
 
 if TYPE_CHECKING:
     from pglog_audit.local_postgres import LocalPostgres
@@ -54,10 +51,6 @@ def pages(log: AuditLog, **question: Any) -> Iterator[list[AuditEvent]]:
 
 def actions(log: AuditLog, **question: Any) -> list[str]:
     return [event.action for event in log.timeline(**question)]
-
-
-def run(database: Database, *arguments: str) -> Result:
-    return CliRunner().invoke(timeline, [*arguments, "--conninfo", database.owner], catch_exceptions=False)
 
 
 class TestEvents:
@@ -618,60 +611,3 @@ class TestPool:
         pool = ConnectionPool(server.conninfo(), open=False)
         with pytest.raises(ConfigurationError, match="both given"):
             AuditLog(server.conninfo(), pool=pool)
-
-
-class TestCommand:
-    def test_prints_a_table(self, database: Database) -> None:
-        """What support asks for first: who, what, when."""
-        insert(database, user_label="Ada", message="Logo\x1b[2J replaced")
-        result = run(database)
-        assert (result.exit_code, result.stderr) == (0, "")
-        for shown in ("Ada", "branding.update", NOON.astimezone().strftime("%H:%M:%S"), r"Logo\x1b[2J"):
-            assert shown in result.stdout
-
-    def test_prints_json_alone_on_stdout(self, database: Database) -> None:
-        """A program can read what is printed, also when there are more pages and in a hostile row."""
-        for text in ("\x9b2J\x7f", "\u202eabc"):
-            insert(database, message=text, metadata=Jsonb({text: text}))
-        result = run(database, "-o", "json", "-n", "1")
-        [row] = json.loads(result.stdout)
-        assert row["metadata"] == {row["message"]: row["message"]}
-        assert row["id"] == str(UUID(row["id"]))
-        assert datetime.fromisoformat(row["occurred_at"]) == NOON
-        assert result.stdout.replace("\n", "").isascii()
-        assert result.stdout.replace("\n", "").isprintable()
-
-    def test_tells_how_to_see_the_next_page(self, database: Database) -> None:
-        """The hint on stderr is the option to add."""
-        for number in range(2):
-            insert(database, message=f"n{number}", occurred_at=NOON - timedelta(seconds=number))
-        hint = run(database, "-n", "1").stderr
-        _, option, cursor = hint.rsplit(maxsplit=2)
-        result = run(database, "-n", "1", option, cursor)
-        assert "n1" in result.stdout
-        assert result.stderr == ""
-
-    @pytest.mark.parametrize(("output", "stdout"), [("table", ""), ("json", "[]\n")])
-    def test_says_that_nothing_matches(self, database: Database, output: str, stdout: str) -> None:
-        """An empty answer is a sentence for people, and an empty array for programs."""
-        result = run(database, "--user", str(uuid4()), "-o", output)
-        assert (result.exit_code, result.stdout) == (0, stdout)
-        assert result.stderr == "No events in audit_log match.\n"
-
-    def test_filters(self, database: Database) -> None:
-        """The options narrow the question as the arguments do."""
-        user, event = uuid4(), uuid4()
-        insert(database, user_id=user, event_id=event)
-        insert(database, user_id=user)
-        insert(database, event_id=event)
-        result = run(database, "--user", str(user), "--event", str(event), "-o", "json")
-        assert len(json.loads(result.stdout)) == 1
-
-
-def test_the_command_reads_a_table_with_other_names(empty_database: Database) -> None:
-    """--column says where the time stands in another program's table."""
-    empty_database.execute(NARROW)
-    insert_into = "INSERT INTO trail (action, created_at) VALUES ('branding.update', '2026-03-02 09:41:07+00')"
-    empty_database.execute(insert_into)
-    result = run(empty_database, "--table", "trail", "--column", "occurred_at=created_at", "-o", "json")
-    assert [event["action"] for event in json.loads(result.stdout)] == ["branding.update"]

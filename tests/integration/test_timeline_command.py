@@ -244,6 +244,31 @@ class TestManyEvents:
 
 
 class TestForms:
+    def test_a_table_tells_who_did_what(self, database: Database) -> None:
+        """What support asks for first: who, what, when."""
+        insert(database, user_label="Ada", message="Logo\x1b[2J replaced")
+        result = run(database)
+        assert (result.exit_code, result.stderr) == (0, "")
+        for shown in ("Ada", "branding.update", NOW.astimezone().strftime("%H:%M:%S"), r"Logo\x1b[2J"):
+            assert shown in result.stdout
+
+    @pytest.mark.parametrize("output", ["json", "jsonl", "csv"])
+    def test_what_is_for_programs_stands_alone_on_stdout(self, database: Database, output: str) -> None:
+        """That there are more events is told on stderr."""
+        for _ in range(2):
+            insert(database)
+        result = run(database, "-o", output, "-n", "1")
+        assert "There are older events" not in result.stdout
+        assert result.stderr.startswith("There are older events: repeat the command with --cursor ")
+
+    def test_another_programs_table_is_read_by_its_names(self, database: Database) -> None:
+        """--column says where the time stands there."""
+        database.execute("CREATE TABLE trail (id int, created_at timestamptz, action text)")
+        database.execute("INSERT INTO trail VALUES (7, '2026-03-02 09:41:07+00', 'branding.update')")
+        [event] = rows(database, "--table", "trail", "--column", "occurred_at=created_at", "--utc")
+        assert (event["id"], event["action"]) == ("7", "branding.update")
+        assert event["occurred_at"] == "2026-03-02T09:41:07+00:00"
+
     def test_csv_is_for_spreadsheets(self, database: Database) -> None:
         """Every field and column of the user's is a cell, and no cell is a formula."""
         database.execute('ALTER TABLE audit_log ADD "=shop" text, ADD amount numeric')
