@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .audit_filter import AuditFilter as AuditFilter
     from .context import audit_context as audit_context
     from .context import bind_audit_context as bind_audit_context
     from .errors import AuditError as AuditError
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from .errors import SchemaError as SchemaError
     from .event import AuditEvent as AuditEvent
     from .event import audit as audit
-    from .formatter import AuditFilter as AuditFilter
     from .formatter import AuditFormatter as AuditFormatter
     from .handlers import AuditHandler as AuditHandler
     from .handlers import flush as flush
@@ -32,7 +32,7 @@ _MODULES = {
     "AuditError": "errors",
     "ConfigurationError": "errors",
     "SchemaError": "errors",
-    "AuditFilter": "formatter",
+    "AuditFilter": "audit_filter",
     "AuditFormatter": "formatter",
     "AuditHandler": "handlers",
     "flush": "handlers",

@@ -17,7 +17,6 @@ from typing import Any
 import orjson
 
 from . import call_sites, diagnostics, libraries
-from .audit_records import take_event
 from .cleaning import Cleaner, Cleaning, is_plain_json
 from .context import current_context
 from .errors import ConfigurationError
@@ -201,30 +200,6 @@ class AuditFormatter(logging.Formatter):
             diagnostics.warn("cleaned", "Audit event %s was stored changed: %s", line["action"], "; ".join(marks))
         line["metadata"] = metadata
         return line
-
-
-class AuditFilter(logging.Filter):
-    """
-    Let audit records pass, with their snapshot taken.
-
-    For the queue side of a stock :class:`logging.handlers.QueueHandler`: the handler that writes runs in another
-    thread, where the context is gone and the caller's dict may have changed. Takes the options of
-    :class:`AuditFormatter`.
-    """
-
-    takes_events = True
-
-    def __init__(self, name: str = "", **options: Any) -> None:
-        super().__init__(name)
-        self._formatter = AuditFormatter(**options)
-        call_sites.expect()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether *record* is an audit record, and attach its snapshot."""
-        if not super().filter(record) or not take_event(record):
-            return False
-        record.audit_snapshot = self._formatter.format(record)
-        return True
 
 
 def _find_trace_id(event: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ from logging.handlers import QueueHandler
 from typing import Any, TypeAlias
 
 from . import diagnostics
+from .audit_filter import AuditFilter
 from .errors import ConfigurationError
 from .finding import Finding
-from .formatter import AuditFilter
 from .logger_tree import way_up
 from .logging_routes import Route, find_loggers, is_off, options_of, routes
 from .postgres_handler import PostgresHandler

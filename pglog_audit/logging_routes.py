@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
-from .formatter import AuditFilter
+from .audit_filter import AuditFilter
 from .handlers import AuditHandler
 from .logger_tree import all_loggers, way_up
 from .options import WriterOptions

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import weakref
-from collections import Counter
 from logging.handlers import QueueListener
 from queue import Empty
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from uuid_utils import uuid7
 
 from . import diagnostics, lines, processes, writer_thread
+from .account import Account
 from .audit_records import is_audit_record
 from .errors import ConfigurationError
 from .line_queue import POLL_INTERVAL, LineQueue
@@ -34,8 +34,6 @@ CLOSE_TIMEOUT = 0.25
 
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 _MIN_DELAY, _MAX_DELAY = 0.1, 30.0
-_LOST = "lost: "
-_PSYCOPG_LOGGER = logging.getLogger("psycopg")
 
 
 class AuditQueueListener(QueueListener):
@@ -83,8 +81,7 @@ class AuditQueueListener(QueueListener):
         self._times_given_up = 0
         self._times_given_up_before = 0
         """The same, when the first of the lines in hand was taken."""
-        self._counts: Counter[str] = Counter()
-        self._last_stored: float | None = None
+        self._account = Account()
         self.problem: str | None = None
         """Why lines wait now."""
 
@@ -102,7 +99,7 @@ class AuditQueueListener(QueueListener):
         if not self._running:
             self.start_writer()  # whoever waits for room waits for the writer
         if not self._lines.put(snapshot, self.options.block_timeout, self._is_writing):
-            self._lose("queue full", snapshot)
+            self._account.lose("queue full", snapshot)
         # After the put: a writer that ends has looked into the queue after it said so.
         if not self._running:
             self.start_writer()
@@ -112,11 +109,6 @@ class AuditQueueListener(QueueListener):
     def _is_writing(self) -> bool:
         """Tell whether the database answers, and another thread writes."""
         return self._running and self.problem is None and self._thread is not threading.current_thread()
-
-    def _lose(self, reason: str, line: str, why: str | None = None) -> None:
-        with self._state_lock:
-            self._counts[_LOST + reason] += 1
-        diagnostics.warn(_LOST + reason, "Audit event lost (%s): %s", why or reason, lines.describe(line))
 
     def flush(self, timeout: float | None = None) -> int:
         """
@@ -143,12 +135,12 @@ class AuditQueueListener(QueueListener):
 
     def lost(self) -> int:
         """Return how many lines were lost so far."""
-        return sum(count for name, count in self._counts.items() if name.startswith(_LOST))
+        return self._account.lost
 
     def give_up(self) -> int:
         """Count what is queued as lost, at the end of the process, and return how many lines that are."""
         count = self._lines.give_up()
-        self._counts[_LOST + "exit"] += count
+        self._account.lose_many("exit", count)
         # A writer that waits for lines has none in hand to drop.
         self._times_given_up += bool(count)
         self.writer.release()
@@ -158,10 +150,7 @@ class AuditQueueListener(QueueListener):
         """Return the counters of this process: see :func:`pglog_audit.stats`."""
         return {
             "queued": max(0, self._lines.submitted - self._lines.settled),
-            "stored": self._counts["stored"],
-            "duplicates": self._counts["duplicates"],
-            "lost": {name.removeprefix(_LOST): n for name, n in self._counts.items() if n and name.startswith(_LOST)},
-            "last_stored": self._last_stored,
+            **self._account.stats(),
             "problem": self.problem,
         }
 
@@ -194,12 +183,10 @@ class AuditQueueListener(QueueListener):
                 return
             self._running, self._thread = True, None
             processes.drain_at_exit()
-            # Who closes handlers holds the lock of logging, which psycopg would need to find its level.
-            _PSYCOPG_LOGGER.isEnabledFor(logging.DEBUG)
             try:
                 writer_thread.start(self._monitor, self.queue)
             except RuntimeError:
-                self._running = False  # the interpreter ends and starts no thread any more: flush() writes
+                self._running = False  # flush() writes
 
     def stop(self) -> None:
         """Write what is queued, for at most *shutdown_timeout*, and end the thread; a later record starts it again."""
@@ -276,7 +263,7 @@ class AuditQueueListener(QueueListener):
         if self._drop_what_was_given_up():
             return
         self._in_hand = written.left + rest
-        self._account(written)
+        self._lines.settled += self._account.add(written, were_sent=self._were_sent)
         # If the table takes none of them, a further line tells whether the fault is theirs.
         self._min_batch = len(batch) + 1 if written.verdict is Verdict.CONFIGURATION else 0
         if written.left:
@@ -295,17 +282,6 @@ class AuditQueueListener(QueueListener):
             return False
         self._in_hand, self._times_given_up_before = [], self._times_given_up
         return True
-
-    def _account(self, written: Written) -> None:
-        self._counts["stored"] += written.stored
-        self._counts["duplicates" if self._were_sent else _LOST + "conflict"] += written.duplicates
-        if written.duplicates and not self._were_sent:
-            diagnostics.warn("conflict", "%d audit events lost: a unique index has such rows", written.duplicates)
-        for line in written.refused:
-            self._lose("refused", line, written.problem)
-        if written.stored:
-            self._last_stored = time.time()
-        self._lines.settled += written.stored + written.duplicates + len(written.refused)
 
     def _after_failure(self, written: Written) -> None:
         if written.verdict is Verdict.SMALLER:

@@ -1,5 +1,6 @@
 """The thread of a writer, and what gevent makes of it."""
 
+import logging
 import sys
 import threading
 from _queue import SimpleQueue  # gevent replaces queue.SimpleQueue, never this one
@@ -17,6 +18,8 @@ def start(target: Callable[[], None], queue: Any) -> None:
 
     :raises RuntimeError: the interpreter ends and starts no thread any more.
     """
+    # Who closes handlers holds the lock of logging, which psycopg would need to find its level.
+    logging.getLogger("psycopg").isEnabledFor(logging.DEBUG)
     monkey = sys.modules.get("gevent.monkey")
     if monkey and monkey.is_module_patched("threading") and isinstance(queue, SimpleQueue):
         diagnostics.warn(

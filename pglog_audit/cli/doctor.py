@@ -15,7 +15,7 @@ from ..options import WriterOptions, read_options
 from ..sql import check_table
 from .event_json import to_json_text
 from .logging_config import LoggingHalf, examine_logging
-from .options import NAME_IT, examples, pairs
+from .options import NAME_IT, column_option, examples
 from .screen import open_console, stdout_encoding
 from .terminal import printable
 
@@ -44,14 +44,7 @@ _WRONG, _UNREACHABLE, _UNFIT = 1, 3, 4
     callback=lambda _context, _option, given: None if given is None else check_table(given),
     help="The audit table. Default: that of the handler in --config, else audit_log.",
 )
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    callback=pairs,
-    metavar="FIELD=COLUMN",
-    help="The column of a field that has another name there, such as occurred_at=created_at; may be repeated.",
-)
+@column_option
 @click.option("--existing", is_flag=True, help="The table is another program's, and used as it is.")
 @click.option("--writer", metavar="ROLE", help="The application's role. Default: the one that connects.")
 @click.option(

@@ -54,7 +54,7 @@ def pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, .
     return {field.strip(): value.strip() for field, _, value in parts}
 
 
-_column_option = click.option(
+column_option = click.option(
     "--column",
     "columns",
     multiple=True,
@@ -72,7 +72,7 @@ _pager_option = click.option(
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Call *command* with ``conninfo``, ``table``, ``columns``, ``utc: bool`` and ``no_pager: bool``."""
-    return _column_option(_utc_option(_pager_option(database_options(command))))
+    return column_option(_utc_option(_pager_option(database_options(command))))
 
 
 _writer_option = click.option(
