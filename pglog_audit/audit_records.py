@@ -22,10 +22,8 @@ def take_event(record: logging.LogRecord) -> bool:
     if is_audit_record(record) or find_misplaced(record):
         call_sites.hear(record.audit)  # type: ignore[attr-defined] # is_audit_record
         return True
-    if not _is_of_psycopg(record):
-        call_sites.hear_bare(record)
-        if record.name not in _heard_elsewhere:
-            _check_elsewhere(record)
+    if not _is_of_psycopg(record) and not call_sites.hear_bare(record) and record.name not in _heard_elsewhere:
+        _check_elsewhere(record)
     return False
 
 
@@ -41,9 +39,10 @@ def find_misplaced(record: logging.LogRecord) -> bool:
     """
     arguments: Any = record.args
     given = [arguments] if isinstance(arguments, dict) else list(arguments or ())
-    found = next((one for one in given if type(one) is dict and one.keys() == {"audit"}), None)
+    found = next((one for one in (record.msg, *given) if type(one) is dict and one.keys() == {"audit"}), None)
     if found is None:
         return False
+    record.msg = "" if record.msg is found else record.msg
     record.args = tuple(one for one in given if one is not found)
     record.audit = found["audit"]
     diagnostics.warn(
@@ -65,7 +64,7 @@ def _check_elsewhere(record: logging.LogRecord) -> None:
             logging.lastResort.handle(record)
     else:
         diagnostics.warn(
-            "bare",
+            f"bare {record.name}",
             "A record without audit(...) goes nowhere: logger %r has only an audit handler (%s:%d); "
             "add extra=audit('entity.verb'), or a handler for other records",
             record.name,

@@ -7,10 +7,12 @@ ones cost a look into a set.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from types import CodeType, FrameType
 from typing import Any
 
 from . import diagnostics
@@ -25,14 +27,28 @@ class CallSite:
     """A place that called ``audit``, and what became of its event so far."""
 
     action: object
-    path: str
+    code: CodeType
+    instruction: int
     line: int
-    function: str
     bare: str | None = None
     """The logger at which a record of this place arrived without the event."""
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}"
+        return f"{self.code.co_filename}:{self.line}"
+
+    def is_within(self, frame: FrameType) -> bool:
+        """Tell whether *frame* stands in a call that has ours among its arguments: ``info(..., extra=audit(...))``."""
+        if frame.f_code is not self.code:
+            return False
+        outer_begin, outer_end = _extent(frame.f_code, frame.f_lasti)
+        begin, end = _extent(self.code, self.instruction)
+        return outer_begin <= begin and end <= outer_end
+
+
+def _extent(code: CodeType, instruction: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return where the source of *instruction* begins and ends (PEP 657), in lines and columns."""
+    begin, end, column, end_column = list(code.co_positions())[instruction // 2]
+    return (begin or 0, column or 0), (end or 0, end_column or 0)
 
 
 class WatchedEvent(dict[str, Any]):
@@ -45,14 +61,17 @@ class WatchedEvent(dict[str, Any]):
         # Whatever the moment at which the last reference goes, it must not harm whoever drops it.
         if site and not sys.is_finalizing():
             with suppress(Exception):
-                _report(site)
+                _report(site, was_logged=site.is_within(sys._getframe(1)))
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
-        """Let copies and what another process unpickles be plain dicts."""
+        """Let copies, which other processes may log, be plain dicts that stand for this one."""
+        hear(self)
         return dict, (dict(self),)
 
 
 _unheard: dict[int, CallSite] = {}
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_unheard.clear)  # which process logs them is not known
 
 
 def expect() -> None:
@@ -75,8 +94,7 @@ def watched(event: dict[str, Any]) -> dict[str, Any]:
         return event
     _known.add(place)
     first = WatchedEvent(event)
-    code = caller.f_code
-    _unheard[id(first)] = CallSite(event.get("action"), code.co_filename, caller.f_lineno, code.co_name)
+    _unheard[id(first)] = CallSite(event.get("action"), caller.f_code, caller.f_lasti, caller.f_lineno)
     return first
 
 
@@ -86,11 +104,13 @@ def hear(event: object) -> None:
         _unheard.pop(id(event), None)
 
 
-def hear_bare(record: logging.LogRecord) -> None:
-    """Note that *record* reached an audit handler without an event, if a place that is watched made it."""
+def hear_bare(record: logging.LogRecord) -> bool:
+    """Tell whether *record*, which reached an audit handler without an event, comes from a place that is watched."""
     for site in list(_unheard.values()):
-        if (site.path, site.function) == (record.pathname, record.funcName):
+        if (site.code.co_filename, site.code.co_name) == (record.pathname, record.funcName):
             site.bare = record.name
+            return True
+    return False
 
 
 def takes_events(handler: logging.Handler) -> bool:
@@ -100,27 +120,29 @@ def takes_events(handler: logging.Handler) -> bool:
     return any(getattr(each, "takes_events", False) for each in (handler, *handler.filters, *behind))
 
 
-def _report(site: CallSite) -> None:
+def _report(site: CallSite, *, was_logged: bool) -> None:
     ears = [(logger, handler) for logger in all_loggers() for handler in logger.handlers if takes_events(handler)]
-    if not ears:
-        return  # nobody listens any more: not configured is no mistake
-    diagnostics.warn(
-        f"unheard {site}",
-        "The event %r of %s reached no audit handler: %s",
-        site.action,
-        site,
-        _advice_for_bare(site.bare) if site.bare else "; ".join(_advice(*ear) for ear in ears[:3]),
-    )
+    obstacles = [_obstacle(*ear) for ear in ears]
+    if site.bare and was_logged:
+        advice = (
+            f"its record came to logger {site.bare!r} without extra, which a LoggerAdapter replaces by its own; "
+            "make that with merge_extra=True (Python 3.13), or log to the logger itself"
+        )
+    elif ears and all(obstacles):
+        advice = "; ".join(filter(None, obstacles))
+    elif was_logged:
+        advice = "; ".join(
+            _invitation(logger) for (logger, _), obstacle in zip(ears, obstacles, strict=True) if not obstacle
+        )
+    else:
+        advice = ""  # made, and not logged: the application's own decision
+    if advice:
+        text = "The event %r of %s reached no audit handler: %s"
+        diagnostics.warn(f"unheard {site}", text, site.action, site, advice)
 
 
-def _advice_for_bare(name: str) -> str:
-    return (
-        f"its record came to logger {name!r} without extra, which a LoggerAdapter replaces by its own; "
-        "make that with merge_extra=True (Python 3.13), or log to the logger itself"
-    )
-
-
-def _advice(logger: logging.Logger, handler: logging.Handler) -> str:
+def _obstacle(logger: logging.Logger, handler: logging.Handler) -> str | None:
+    """Return what keeps every event of level INFO on *logger* from *handler*."""
     place = f"logger {logger.name!r}"
     if logger.disabled:
         return f"{place} is disabled, which dictConfig does unless disable_existing_loggers is False"
@@ -128,11 +150,15 @@ def _advice(logger: logging.Logger, handler: logging.Handler) -> str:
         return f"logging.disable({logging.getLevelName(logging.root.manager.disable)}) is in force"
     if handler.level > logging.INFO:
         return f"the handler on {place} has level {logging.getLevelName(handler.level)}; set it to INFO"
-    level = logger.getEffectiveLevel()
-    if level > logging.INFO:
+    if (level := logger.getEffectiveLevel()) > logging.INFO:
         origin = "" if logger.level else ", as root has"
         return f"{place} has level {logging.getLevelName(level)}{origin}; set its level to INFO"
+    return None
+
+
+def _invitation(logger: logging.Logger) -> str:
+    level = logging.getLevelName(logger.getEffectiveLevel())
     return (
-        f"{place} has one and takes {logging.getLevelName(level)} and above; log to it or to a child of it, and "
-        "look for a higher level, propagate=False or a filter on the way"
+        f"logger {logger.name!r} has one and takes {level} and above; log to it or to a child of it, and look for a "
+        "higher level, propagate=False or a filter on the way"
     )

@@ -54,6 +54,15 @@ def test_an_event_among_the_arguments_is_kept(caplog, message, arguments, text) 
     assert "write extra=audit(...)" in warning
 
 
+def test_an_event_for_a_message_is_kept(caplog) -> None:
+    """A log call with the event alone has no message, and a row."""
+    logger = listening()
+    logger.info(audit("ticket.open"))
+    [record] = logger.handlers[0].taken
+    assert (record.audit, record.getMessage()) == ({"action": "ticket.open"}, "")
+    assert "write extra=audit(...)" in warnings(caplog)[0]
+
+
 def test_a_dict_of_the_callers_is_no_event(caplog) -> None:
     """A mapping for the message's format is left alone."""
     logger = listening()

@@ -3,10 +3,13 @@
 import copy
 import inspect
 import logging
+import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from logging.handlers import QueueHandler
 from queue import SimpleQueue
 
@@ -110,11 +113,9 @@ def test_a_logger_adapter(caplog) -> None:
     logger = listening()
     adapter = logging.LoggerAdapter(logger, {"shop": "north"})
     adapter.info("Opened", extra=audit("ticket.open"))
-    assert any(
-        f"{__file__}:{line() - 2} reached no audit handler: its record came to logger 'audit' without extra" in text
-        and "merge_extra=True" in text
-        for text in warnings(caplog)
-    )
+    [warning] = warnings(caplog)
+    assert f"{__file__}:{line() - 2} reached no audit handler: its record came to logger 'audit' without" in warning
+    assert "merge_extra=True" in warning
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="merge_extra is of Python 3.13")
@@ -168,14 +169,88 @@ def test_a_handler_that_was_removed_is_missed_by_nobody(caplog) -> None:
     assert warnings(caplog) == []
 
 
-def test_an_event_that_waits_is_not_missed(caplog) -> None:
-    """What is logged later, or as a part of another extra, counts."""
+def ticket():
+    """Return the extra of an event, as a function of the application's might."""
+    return audit("ticket.open")
+
+
+def logged_later(logger):
+    extra = audit("ticket.open")
+    logging.getLogger("shop").debug("Something else")
+    logger.info("Opened", extra=extra)
+
+
+def merged(logger):
+    logger.info("Opened", extra={**audit("ticket.open"), "shop": "north"})
+
+
+def not_logged(logger):
+    extra = audit("ticket.open")
+    logger.info("Something else")
+    del extra
+
+
+def dropped_on_rollback(logger):
+    waiting = [audit("ticket.open"), audit("ticket.close")]
+    waiting.clear()
+
+
+def failed_before_the_call(logger):
+    with suppress(ValueError):
+        logger.info(audit("ticket.open"), int("x"))
+
+
+def copied(logger):
+    logger.info("Opened", extra=copy.deepcopy(audit("ticket.open")))
+
+
+def pickled(logger):
+    logger.info("Opened", extra=pickle.loads(pickle.dumps(audit("ticket.open"))))
+
+
+def made_by_another_process(logger):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        logger.info("Opened", extra=pool.submit(ticket).result())
+
+
+def logged_by_a_forked_child(logger):
+    extra = audit("ticket.open")
+    child = multiprocessing.get_context("fork").Process(target=logger.info, args=("Opened",), kwargs={"extra": extra})
+    child.start()
+    child.join()
+
+
+@pytest.mark.parametrize(
+    "correct",
+    [
+        logged_later,
+        merged,
+        not_logged,
+        dropped_on_rollback,
+        failed_before_the_call,
+        copied,
+        pickled,
+        made_by_another_process,
+        logged_by_a_forked_child,
+    ],
+)
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads of other tests
+def test_a_correct_program_is_not_accused(caplog, correct) -> None:
+    """An event that is logged elsewhere, or not at all by the program's own decision, is no mistake."""
+    logger = only(AuditHandler(enabled=False), "audit")
+    logger.addHandler(logging.NullHandler())
+    correct(logger)
+    assert warnings(caplog) == []
+
+
+def test_an_event_in_a_variable_on_a_logger_that_lets_none_pass(caplog) -> None:
+    """Where no event at all can be stored, those that wait in a variable are told, too."""
     logger = listening()
-    extra = {**audit("ticket.open"), "shop": "north"}
-    shop().debug("Something else")
+    logger.setLevel("ERROR")
+    extra = audit("ticket.open")
     logger.info("Opened", extra=extra)
     del extra
-    assert warnings(caplog) == []
+    assert "has level ERROR; set its level to INFO" in warnings(caplog)[0]
 
 
 def test_the_filter_of_a_stock_queue_handler_hears(caplog) -> None:
