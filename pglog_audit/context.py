@@ -5,11 +5,15 @@ A request has one set of fields that all its threads and tasks see (a framework 
 a background task in different copies of the context); a ``with`` block lays its own over it, for that block alone.
 """
 
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from . import diagnostics
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,10 +59,17 @@ def bind_audit_context(**fields: Any) -> None:
 
     For code that learns who is acting but does not enclose the endpoint: a dependency, an authentication back end.
     It reaches the whole request when one of the middlewares of :mod:`pglog_audit.integrations` opened it; elsewhere the
-    rest of the running task or thread.
+    rest of the running task or thread. A thread of a pool works for others next, who would get these fields too:
+    outside of a request use :func:`audit_context` there; the first call warns.
     """
     scope = _scope.get()
     if scope.request is None:
+        if _is_pooled(threading.current_thread()):
+            diagnostics.warn(
+                "bind",
+                "bind_audit_context ran in a thread of a pool, outside of any request: nothing but what this thread "
+                "does next has its fields; put AuditMiddleware around the application, or use audit_context",
+            )
         # Never change a mapping in place here: tasks that copied this context would share it, and one user's name
         # would stand on another's events.
         _scope.set(scope._replace(block={**scope.block, **fields}))
@@ -97,6 +108,15 @@ class RequestContext:
             # A block that a generator entered in this piece of the response goes on in the next.
             self._inside = _scope.get()
             _scope.reset(token)
+
+
+def _is_pooled(thread: threading.Thread) -> bool:
+    """Tell whether *thread* works for one caller after the other, as anyio's (for Starlette) and an executor's do."""
+    if type(thread).__module__.startswith("anyio.") or thread.name.startswith("ThreadPoolExecutor-"):
+        return True
+    # The name is the application's choice, and this set a private one, which has a thread only after its first task.
+    executors = sys.modules.get("concurrent.futures.thread")
+    return thread in getattr(executors, "_threads_queues", ())
 
 
 def _request_scope(fields: Mapping[str, Any]) -> _Scope:

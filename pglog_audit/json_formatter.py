@@ -15,7 +15,8 @@ from pythonjsonlogger.json import JsonFormatter
 
 from . import diagnostics, lines
 from .audit_records import find_misplaced
-from .formatter import MAX_LINE, MAX_MESSAGE, AuditFormatter
+from .careful_lines import MAX_LINE, MAX_MESSAGE
+from .formatter import AuditFormatter
 
 _EVENT_OPTIONS = inspect.signature(AuditFormatter).parameters.keys()
 _RECORD = frozenset(RESERVED_ATTRS)

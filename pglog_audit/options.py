@@ -1,6 +1,7 @@
 """The options of the handlers: their names, their defaults, and what is wrong with a value."""
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
@@ -98,10 +99,12 @@ def read_options(
         raise ConfigurationError("conninfo and pool exclude each other: give one of them")
     written = WriterOptions(conninfo=conninfo, **writing)
     if not written.configured:
+        scheme = os.environ.get("DATABASE_URL", "").partition(":")[0]
         diagnostics.warn(
             "not configured",
-            "No database for the audit trail: events are not stored. "
-            "Give conninfo, or set PGLOG_AUDIT_CONNINFO or DATABASE_URL",
+            "No database for the audit trail: events are not stored. Give conninfo, or set PGLOG_AUDIT_CONNINFO or "
+            "DATABASE_URL%s",
+            f", which names no PostgreSQL but {scheme}" if scheme else "",
         )
     return written, formatting
 

@@ -95,6 +95,16 @@ class PostgresHandler(UnlockedHandler):
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the snapshot of *record*, which AuditFilter took if it comes from another thread."""
+        if record.thread != threading.get_ident() and "audit_snapshot" not in record.__dict__:
+            diagnostics.warn(
+                "no snapshot",
+                "Audit events come through a queue without AuditFilter: who acted, and in which request, is lost; "
+                "put pglog_audit.AuditFilter into the filters of the QueueHandler",
+            )
+        return super().format(record)
+
     def _emit_all(self) -> None:
         self._is_emitting = True
         try:
@@ -180,7 +190,7 @@ class PostgresHandler(UnlockedHandler):
             return None
         diagnostics.warn(
             "moved",
-            "%d audit events have a value that its column refuses; it is stored in their metadata (%s)",
+            "%d audit event(s) with a value that its column refuses; it is stored in their metadata (first: %s)",
             sum(moved),
             lines.describe(chunk[moved.index(True)]),
         )

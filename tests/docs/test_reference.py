@@ -10,9 +10,9 @@ import pytest
 
 import pglog_audit
 from pglog_audit import AuditFilter, AuditFormatter, AuditHandler, AuditLog, audit
+from pglog_audit.careful_lines import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 from pglog_audit.cli.commands import cli
 from pglog_audit.conninfo import find_conninfo
-from pglog_audit.formatter import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 from pglog_audit.integrations import asgi, wsgi
 from pglog_audit.options import HandlerOptions, WriterOptions
 

@@ -173,6 +173,24 @@ def test_a_stock_pair_takes_context_and_snapshot_in_the_calling_thread(database,
     assert row["recorded_at"] >= row["occurred_at"]
 
 
+@pytest.mark.parametrize("listener", [QueueListener, AuditQueueListener])
+def test_a_stock_pair_without_our_filter_is_told(database, logger, listener, caplog):
+    """Without AuditFilter the rows lack who acted, and a warning says what to put where."""
+    queue = SimpleQueue()
+    logger.addHandler(QueueHandler(queue))
+    postgres = PostgresHandler(database.writer)
+    running = listener(queue, postgres)
+    running.start()
+    with audit_context(user_label="alice"):
+        log(logger, 3)
+    running.stop()
+    postgres.close()
+    wait_until(lambda: counts(database) == (3, 3))
+    assert {row["user_label"] for row in database.rows()} == {None}
+    [warning] = warnings(caplog)
+    assert "put pglog_audit.AuditFilter into the filters of the QueueHandler" in warning
+
+
 def test_a_stock_pair_configured_twice_loses_nothing(database, logger):
     """Each pair writes what went through it, and leaves no connection behind."""
     for _ in range(2):

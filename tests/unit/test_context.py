@@ -3,11 +3,14 @@
 import asyncio
 import contextvars
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import anyio.to_thread
 import pytest
 
 from pglog_audit import audit_context, bind_audit_context
 from pglog_audit.context import RequestContext, current_context, request_context
+from tests.support import warnings
 
 
 def in_copied_context(function, *args, **fields):
@@ -58,6 +61,37 @@ def test_a_bound_field_stays_for_the_rest_of_the_task():
     bind_audit_context(user_id=1)
     bind_audit_context(tenant_id=2)
     assert current_context() == {"user_id": 1, "tenant_id": 2}
+
+
+@pytest.mark.parametrize("pool", ["an executor's", "anyio's"])
+def test_binding_in_a_thread_of_a_pool_is_told(pool, caplog):
+    """A pooled thread works for others next, or loses what is bound: the first call says what to do."""
+    if pool == "anyio's":
+        anyio.run(anyio.to_thread.run_sync, lambda: bind_audit_context(user_id=1))
+    else:
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(bind_audit_context, user_id=1).result()
+    [warning] = warnings(caplog)
+    assert "put AuditMiddleware around the application, or use audit_context" in warning
+
+
+def test_binding_in_a_request_or_a_thread_of_ones_own_is_no_mistake(caplog):
+    """What ends with its request, its task or its thread needs no word."""
+
+    def bind():
+        bind_audit_context(user_id=1)
+
+    with ThreadPoolExecutor(1) as executor, request_context():
+        executor.submit(contextvars.copy_context().run, bind).result()
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(bind,))
+    thread.start()
+    thread.join()
+
+    async def task():
+        bind()
+
+    asyncio.run(task())
+    assert warnings(caplog) == []
 
 
 def test_a_thread_of_its_own_has_no_context():

@@ -19,8 +19,8 @@ import uuid_utils
 
 from pglog_audit import AuditFilter, AuditFormatter, audit, audit_context
 from pglog_audit.audit_records import is_audit_record
+from pglog_audit.careful_lines import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
-from pglog_audit.formatter import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 
 LABELS = TEXT_FIELDS - {"action", "outcome", "request_id"}
 """Text fields without rules of their own."""
@@ -794,7 +794,49 @@ def test_nothing_is_marked_without_need():
 def test_a_cleaned_event_is_reported(caplog):
     """The log says which event was stored changed, and in which way."""
     snapshot({"action": "a.b", "metadata": {"x": "\0"}})
-    assert warnings(caplog) == ["Audit event a.b was stored changed: metadata: NUL replaced"]
+    assert warnings(caplog) == ["Audit event a.b was stored changed: metadata: NUL replaced (:0)"]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"outcome": "Denied"}, "outcome is none of success, failure, denied, unknown"),
+        ({"occurred_at": "2026-01-02"}, "occurred_at is no aware datetime"),
+        (
+            {"recorded_at": 1, "writer_seq": 2},
+            "recorded_at is set by the writer alone; writer_seq is set by the writer",
+        ),
+        ({"changes": "name"}, "changes has no value that fits"),
+        ({"user_id": [1]}, "user_id has no value that fits"),
+        ({"action": "audit.gap"}, "action is no text, or audit.*, which is ours"),
+    ],
+)
+def test_what_is_refused_is_reported(caplog, given, reason):
+    """The log says what of an event did not get to its column, why, and where it was logged."""
+    snapshot({"action": "a.b", **given})
+    [warning] = [text for text in warnings(caplog) if "keeps in its metadata what is refused" in text]
+    assert reason in warning
+    assert warning.endswith("(:0)")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("usr_id", "user_id"), ("userid", "user_id"), ("occured_at", "occurred_at"), ("Outcome", "outcome")],
+)
+def test_a_misspelt_field_is_reported_once(caplog, name, meant):
+    """A name that is nearly a field's is told, and stored all the same."""
+    formatter = AuditFormatter()
+    for _ in range(2):
+        stored = snapshot({"action": "a.b", name: "x"}, formatter=formatter)
+    assert stored["extra"] == {name: "x"}
+    [warning] = warnings(caplog)
+    assert warning.startswith(f"audit(...) has no field {name}: is it {meant}?")
+
+
+def test_a_column_of_the_users_is_no_misspelling(caplog):
+    """A name of its own is told of by nobody."""
+    snapshot({"action": "a.b", "room": 1, "seat_no": 2, "ticket_price": 3})
+    assert warnings(caplog) == []
 
 
 def test_a_value_that_holds_itself():

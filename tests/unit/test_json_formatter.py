@@ -20,8 +20,8 @@ from pglog_audit import (
     audit_context,
     diagnostics,
 )
+from pglog_audit.careful_lines import MAX_LINE, MAX_MESSAGE
 from pglog_audit.event import CALLER_FIELDS
-from pglog_audit.formatter import MAX_LINE, MAX_MESSAGE
 from tests.support import warnings
 from tests.unit.test_formatter import Hostile, HostileDict, HostileText, record
 
