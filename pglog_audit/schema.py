@@ -1,7 +1,7 @@
 """The audit table's life: what makes it and its view, and who may write and read."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -38,6 +38,10 @@ class InitResult:
     """The role that may now read."""
     view: str | None = None
     """The view on the table for people who ask in SQL, written like *table*; None on a table that lacks a field."""
+    writer_privileges: frozenset[str] = frozenset()
+    """What the writer may do with the table now, whoever granted it: ``INSERT``, and perhaps more."""
+    reader_privileges: frozenset[str] = frozenset()
+    """The same of the reader: ``SELECT``, and perhaps more."""
 
 
 def init(
@@ -58,7 +62,8 @@ def init(
     :param connection: of the role that shall own the table, or that owns it; superuser or not.
     :param table: ``name`` or ``schema.name``, as the catalog spells it; the schema must exist.
     :param writer: the role of the application: gets INSERT on all columns but ``recorded_at``, and nothing else.
-    :param reader: the role of those who look things up: gets SELECT on table and view, and nothing else.
+    :param reader: the role of those who look things up: gets SELECT on table and view, and nothing else; it may be the
+        writer.
     :param id_types: types of id columns that are not uuid: ``{"user_id": "bigint"}``; uuid, bigint, integer or text.
     :param existing: use a table that this package did not make, as it is, without a view; only grants change.
     :raises ConfigurationError: an argument can never work.
@@ -77,7 +82,8 @@ def init(
         missing = tuple(name for name in EVENT_FIELDS if name not in relation.columns)
         view = None if existing or missing else _ensure_view(connection, relation)
         _grant(connection, relation, writer, reader, view)
-    return InitResult(relation.name, created, writer, missing, reader, None if view is None else view.name)
+        held = [_privileges(connection, role, relation) for role in (writer, reader)]
+    return InitResult(relation.name, created, writer, missing, reader, None if view is None else view.name, *held)
 
 
 def script(
@@ -140,18 +146,13 @@ class _View:
 @dataclass(frozen=True, slots=True)
 class _Role:
     bound: bool
-    inserts: bool
+    privileges: Sequence[str]
 
 
 def _check(table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
     check_table(table)
     _check_role("writer", writer)
     _check_role("reader", reader)
-    if reader is not None and reader == writer:
-        raise ConfigurationError(
-            f"writer and reader are both {writer!r}: name two roles, so that who takes over the application cannot "
-            "read the log"
-        )
     _check_id_types(id_types, existing=existing)
 
 
@@ -205,11 +206,7 @@ def _grant(
         _require_role(connection, "writer", writer, relation)
         connection.execute(ddl.grant_writer(writer))
     if reader is not None:
-        if _require_role(connection, "reader", reader, relation).inserts:
-            raise SchemaError(
-                f"{reader} may insert into {relation.name}, and who takes over the application must not read the log: "
-                "give --reader another role"
-            )
+        _require_role(connection, "reader", reader, relation)
         relations = [relation.identifier] if view is None else [relation.identifier, view.identifier]
         connection.execute(ddl.grant_reader(reader, *relations))
 
@@ -253,10 +250,19 @@ def _require_schema(connection: Connection[Any], table: str) -> None:
         raise SchemaError(f"there is no schema for {table}: run CREATE SCHEMA {name}, then init again")
 
 
-def _require_role(connection: Connection[Any], option: str, name: str, relation: _Relation) -> _Role:
+def _privileges(connection: Connection[Any], name: str | None, relation: _Relation) -> frozenset[str]:
+    role = None if name is None else _describe_role(connection, name, relation)
+    return frozenset(role.privileges if role else ())
+
+
+def _describe_role(connection: Connection[Any], name: str, relation: _Relation) -> _Role | None:
     cursor = Cursor(connection, row_factory=class_row(_Role))
     asked = {"role": name, "owner": relation.owner, "table": relation.identifier.as_string()}
-    role = cursor.execute(template("describe_role"), asked).fetchone()
+    return cursor.execute(template("describe_role"), asked).fetchone()
+
+
+def _require_role(connection: Connection[Any], option: str, name: str, relation: _Relation) -> None:
+    role = _describe_role(connection, name, relation)
     if role is None:
         statement = f"CREATE ROLE {sql.Identifier(name).as_string()} LOGIN PASSWORD '…'"
         raise SchemaError(f"there is no role {name}: run {statement}, then init again")
@@ -265,4 +271,3 @@ def _require_role(connection: Connection[Any], option: str, name: str, relation:
             f"{name} owns {relation.name} or is a superuser, so that no grant binds it: give --{option} a role of its "
             f"own, or leave --{option} out"
         )
-    return role

@@ -77,7 +77,7 @@ def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
     elif existing:
         yield f"{result.table} is used as it is."
     else:
-        yield f"{result.table} is there already."
+        yield f"{result.table} is there already; pglog-audit doctor tells whether it is whole."
     if result.missing:
         yield f"It has no column for {', '.join(result.missing)}: the handler leaves these fields out."
         yield (
@@ -90,14 +90,23 @@ def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
 
 
 def _roles(result: schema.InitResult) -> Iterator[str]:
-    if result.writer is not None:
-        yield f"Role {result.writer} may insert events and has been given nothing else."
-    else:
+    if result.writer is None:
         yield "No --writer: an application that connects as the table's owner can alter and drop the audit log."
         yield "Make a role for it, and run init again with --writer ROLE."
+    elif result.writer != result.reader:
+        yield _role(result.writer, result.writer_privileges, result.table)
     if result.reader is not None:
         read = result.table if result.view is None else f"{result.table} and {result.view}"
-        yield f"Role {result.reader} may read {read} and has been given nothing else."
+        yield _role(result.reader, result.reader_privileges, read)
+
+
+def _role(role: str, privileges: frozenset[str], read: str) -> str:
+    """Say what *role* may do, whoever granted it."""
+    acts = {"INSERT": "insert events", "SELECT": f"read {read}"}
+    may = f"Role {role} may {' and '.join(act for privilege, act in acts.items() if privilege in privileges)}"
+    if more := sorted(privileges - acts.keys()):
+        return f"{may}. It has {', '.join(more)} as well: pglog-audit doctor --writer {shlex.quote(role)} says more."
+    return f"{may} and has been given nothing else."
 
 
 def _connection_note(writer: str | None, *, given: bool) -> str:

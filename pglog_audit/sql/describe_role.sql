@@ -1,5 +1,12 @@
--- Whether grants bind a role on what another owns, and whether it may insert there; no row if it is missing.
+-- Whether grants bind a role on what another owns, and what it may do there; no row if it is missing.
 SELECT NOT pg_has_role(oid, %(owner)s::oid, 'MEMBER') AS bound,
-       has_any_column_privilege(oid, %(table)s::regclass, 'INSERT') AS inserts
+       ARRAY(
+           SELECT privilege
+           FROM unnest(ARRAY['INSERT', 'SELECT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege
+           WHERE CASE
+               WHEN privilege IN ('DELETE', 'TRUNCATE', 'TRIGGER') THEN has_table_privilege(oid, %(table)s::regclass, privilege)
+               ELSE has_any_column_privilege(oid, %(table)s::regclass, privilege)
+           END
+       ) AS privileges
 FROM pg_roles
 WHERE rolname = %(role)s

@@ -82,7 +82,8 @@ def test_it_never_prints_a_password(empty_database, arguments):
 def test_it_says_what_it_did(empty_database):
     """The first run made the table; the second says that it was there."""
     assert run("init", "--conninfo", empty_database.owner).output.startswith("Made public.audit_log")
-    assert run("init", "--conninfo", empty_database.owner).output.startswith("public.audit_log is there already.")
+    second = run("init", "--conninfo", empty_database.owner).output
+    assert second.startswith("public.audit_log is there already; pglog-audit doctor tells whether it is whole.")
 
 
 def test_it_warns_that_an_owner_can_alter_the_trail(empty_database):
@@ -112,11 +113,23 @@ def test_it_shows_no_view_on_another_programs_table(empty_database):
     assert "view" not in output
 
 
-def test_one_role_for_both_is_wrong_usage(server):
-    """Nothing is asked of the server."""
-    result = run("init", "--conninfo", server.conninfo(), "--writer", "app", "--reader", "app")
-    assert (result.exit_code, result.output.count("\n")) == (2, 1)
-    assert "name two roles" in result.stderr
+def test_one_role_may_write_and_read(empty_database):
+    """It is told once, and the same if it gets the one after the other."""
+    both = f"Role {WRITER} may insert events and read public.audit_log and public.audit_timeline"
+    output = run("init", "--conninfo", empty_database.owner, "--writer", WRITER, "--reader", WRITER).output
+    assert output.count("Role") == output.count(f"{both} and has been given nothing else.") == 1
+    assert both in run("init", "--conninfo", empty_database.owner, "--reader", WRITER).output
+    later = run("init", "--conninfo", empty_database.owner, "--writer", WRITER).output
+    assert f"Role {WRITER} may insert events and read public.audit_log and has been given nothing else." in later
+
+
+def test_a_role_that_has_more_is_told_so(empty_database):
+    """What others granted counts, whole or by column."""
+    run("init", "--conninfo", empty_database.owner, "--writer", WRITER)
+    empty_database.execute(f"GRANT DELETE, UPDATE (action) ON audit_log TO {WRITER}")
+    output = run("init", "--conninfo", empty_database.owner, "--writer", WRITER).output
+    assert f"Role {WRITER} may insert events. It has DELETE, UPDATE as well: pglog-audit doctor --writer" in output
+    assert "nothing else" not in output
 
 
 def test_it_names_the_fields_that_an_existing_table_lacks(empty_database):

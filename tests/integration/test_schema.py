@@ -201,7 +201,7 @@ class TestInit:
     def test_says_that_it_made_the_table(self, empty_database):
         """The result names table and view with their schema."""
         assert init(empty_database.owner, writer=WRITER) == schema.InitResult(
-            "public.audit_log", True, WRITER, view="public.audit_timeline"
+            "public.audit_log", True, WRITER, view="public.audit_timeline", writer_privileges=frozenset({"INSERT"})
         )
 
     def test_a_second_time_changes_nothing(self, database):
@@ -468,10 +468,20 @@ class TestReader:
             with pytest.raises(InsufficientPrivilege):
                 reader.execute(LOOKING[1])
 
-    def test_who_may_insert_is_refused(self, database):
-        """The application's role reads nothing, whatever command is given later."""
-        with pytest.raises(SchemaError, match=f"{WRITER} may insert into public.audit_log.*--reader another role"):
-            init(database.owner, reader=WRITER)
+    @pytest.mark.parametrize("writer", [None, WRITER])
+    def test_may_be_the_writer(self, database, writer):
+        """An application that shows its own timeline has one role for both."""
+        result = init(database.owner, writer=writer, reader=WRITER)
+        assert result.reader_privileges == {"INSERT", "SELECT"}
+        with psycopg.connect(database.writer) as connection:
+            connection.execute("INSERT INTO audit_log (action) VALUES ('x.y')")
+            assert connection.execute("SELECT action FROM audit_timeline").fetchall() == [("x.y",)]
+
+    def test_the_script_grants_one_role_both(self, empty_database, database):
+        """`pglog-audit sql` with one role for both and init leave the same privileges."""
+        init(database.owner, reader=WRITER)
+        run_script(empty_database.owner, reader=WRITER)
+        assert catalog(empty_database) == catalog(database)
 
     def test_who_owns_the_table_is_refused(self, database):
         """No grant binds an owner or superuser."""

@@ -55,12 +55,6 @@ def test_a_name_that_cannot_be_a_role_is_refused(option, role):
         schema.script(**{option: role})
 
 
-def test_one_role_for_writing_and_reading_is_refused():
-    """Who takes over the application must not read the log."""
-    with pytest.raises(ConfigurationError, match="writer and reader are both 'app': name two roles"):
-        schema.script(writer="app", reader="app")
-
-
 def test_the_script_writes_the_version_that_the_package_reads():
     """The last migration leaves the comment of the version that this package takes for its own."""
     assert re.findall(r"COMMENT ON TABLE .* IS 'pglog_audit schema (\d+):", schema.script())[-1] == str(schema.VERSION)
