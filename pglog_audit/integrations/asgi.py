@@ -35,7 +35,8 @@ class AuditMiddleware:
     :param app: the ASGI application.
     :param header: where the request id comes from and goes back to. An incoming one is taken if the header stands
         there once, has 1 to 128 characters of ``A-Z a-z 0-9 . _ : / + = @ -`` and is not ``-``, ``none`` or ``null``;
-        otherwise a new UUIDv7 is made. The response carries that id alone, whatever the application set there.
+        otherwise a new UUIDv7 is made. The response carries that id alone, whatever the application set there. None
+        leaves all that to another middleware, whose id the option *request_id_from* finds.
     :param trusted_proxies: addresses and networks (``"10.0.0.0/8"``) whose ``X-Forwarded-For`` is believed: read from
         the right, the first address that is none of them is the client. Needless where the server does that itself
         (``uvicorn --forwarded-allow-ips``). There is no ``"*"``: it would let clients choose the address on record.
@@ -47,10 +48,12 @@ class AuditMiddleware:
     a SIGTERM skips.
     """
 
-    def __init__(self, app: ASGIApp, *, header: str = "X-Request-ID", trusted_proxies: Iterable[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, header: str | None = "X-Request-ID", trusted_proxies: Iterable[str] = ()
+    ) -> None:
         self._app = app
         self._rules = OriginRules(header, trusted_proxies)
-        self._header = header.lower().encode("ascii")
+        self._header = (header or "").lower().encode("ascii")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application inside the context of its request."""
@@ -69,7 +72,7 @@ class AuditMiddleware:
             await send(self._with_id(message, fields["request_id"]) if message["type"] in _RESPONSE_STARTS else message)
 
         with request_context(**fields):
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_id if self._header else send)
 
     def _with_id(self, message: Message, request_id: str) -> Message:
         headers = [(name, value) for name, value in message.get("headers") or () if name.lower() != self._header]

@@ -28,15 +28,17 @@ class OriginRules:
     :raises ConfigurationError: *header* is no header name, or one of *trusted_proxies* no address or network.
     """
 
-    def __init__(self, header: str, trusted_proxies: Iterable[str]) -> None:
-        if not isinstance(header, str) or not _HEADER_NAME.fullmatch(header):
+    def __init__(self, header: str | None, trusted_proxies: Iterable[str]) -> None:
+        if header is not None and not (isinstance(header, str) and _HEADER_NAME.fullmatch(header)):
             raise ConfigurationError(f"header {header!r} is no HTTP header name: write something like 'X-Request-ID'")
         self.header = header
         self._proxies = _parse_proxies(trusted_proxies)
 
     def fields(self, headers: Headers, peer: object) -> dict[str, str]:
         """Return what the events of a request share; *peer* is the server's word for who sent it."""
-        fields = {"request_id": _request_id(headers(self.header.lower()))}
+        fields = {}
+        if self.header is not None:
+            fields["request_id"] = _request_id(headers(self.header.lower()))
         if client := self._client(headers, peer):
             fields["source_ip"] = str(client)
         if user_agent := " ".join(headers("user-agent")):

@@ -30,7 +30,8 @@ class AuditMiddleware:
     :param app: the WSGI application.
     :param header: where the request id comes from and goes back to. An incoming one is taken if the header stands
         there once, has 1 to 128 characters of ``A-Z a-z 0-9 . _ : / + = @ -`` and is not ``-``, ``none`` or ``null``;
-        otherwise a new UUIDv7 is made. The response carries that id alone, whatever the application set there.
+        otherwise a new UUIDv7 is made. The response carries that id alone, whatever the application set there. None
+        leaves all that to another middleware, whose id the option *request_id_from* finds.
     :param trusted_proxies: addresses and networks (``"10.0.0.0/8"``) whose ``X-Forwarded-For`` is believed: read from
         the right, the first address that is none of them is the client. There is no ``"*"``: it would let clients
         choose the address on record.
@@ -45,7 +46,7 @@ class AuditMiddleware:
     """
 
     def __init__(
-        self, app: WSGIApplication, *, header: str = "X-Request-ID", trusted_proxies: Iterable[str] = ()
+        self, app: WSGIApplication, *, header: str | None = "X-Request-ID", trusted_proxies: Iterable[str] = ()
     ) -> None:
         self._app = app
         self._rules = OriginRules(header, trusted_proxies)
@@ -54,7 +55,9 @@ class AuditMiddleware:
         """Run the application, and later its response, in the context of its request."""
         fields = self._rules.fields(partial(_header_values, environ), environ.get("REMOTE_ADDR", ""))
         context = RequestContext(**fields)
-        start = partial(self._start, start_response, fields["request_id"])
+        start = start_response
+        if header := self._rules.header:
+            start = partial(_start, start_response, header, fields["request_id"])
         with _FileResponses(environ, context) as file_responses:
             response = context.run(self._app, environ, start)
         # A server looks for its own type, and for the length of a list; to read either runs no code of the application.
@@ -62,21 +65,22 @@ class AuditMiddleware:
             return response
         return _Response(response, context)
 
-    def _start(
-        self,
-        start_response: StartResponse,
-        request_id: str,
-        status: str,
-        headers: list[tuple[str, str]],
-        exc_info: ExcInfo | None = None,
-    ) -> Callable[[bytes], object]:
-        header = self._rules.header
-        others = [(name, value) for name, value in headers if name.lower() != header.lower()]
-        try:
-            # Servers need not take the third one when there is none to take.
-            return start_response(status, [*others, (header, request_id)], *([exc_info] if exc_info else []))
-        finally:
-            exc_info = None  # its traceback may hold this very frame (PEP 3333)
+
+def _start(
+    start_response: StartResponse,
+    header: str,
+    request_id: str,
+    status: str,
+    headers: list[tuple[str, str]],
+    exc_info: ExcInfo | None = None,
+) -> Callable[[bytes], object]:
+    """Start the response with *request_id* in its *header*, and no other id."""
+    others = [(name, value) for name, value in headers if name.lower() != header.lower()]
+    try:
+        # Servers need not take the third one when there is none to take.
+        return start_response(status, [*others, (header, request_id)], *([exc_info] if exc_info else []))
+    finally:
+        exc_info = None  # its traceback may hold this very frame (PEP 3333)
 
 
 def _header_values(environ: WSGIEnvironment, name: str) -> list[str]:

@@ -149,7 +149,14 @@ def test_the_header_can_have_another_name() -> None:
     assert response.json()["request_id"] == response.headers["X-Correlation-ID"] == "c-1"
 
 
-@pytest.mark.parametrize("header", ["", "X Request", "X-Request-ID:", "X-Anfrage-Ü", "a\r\nb", 5, None, b"X-Id"])
+def test_the_id_can_be_left_to_another_middleware() -> None:
+    """Without a header the response keeps the id of the other middleware, which is the one on the row."""
+    assert context_of([(b"x-request-id", b"r-1")], header=None) == {"source_ip": "192.0.2.7"}
+    app = AuditMiddleware(Starlette(routes=[Route("/own", set_own_header)]), header=None)
+    assert TestClient(app).get("/own").headers["X-Request-ID"] == "the application's"
+
+
+@pytest.mark.parametrize("header", ["", "X Request", "X-Request-ID:", "X-Anfrage-Ü", "a\r\nb", 5, b"X-Id"])
 def test_an_impossible_header_name_is_refused(header: Any) -> None:
     """The mistake shows at start, with the name that is wrong."""
     with pytest.raises(ConfigurationError, match=r"header .* is no HTTP header name"):

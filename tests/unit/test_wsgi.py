@@ -122,7 +122,14 @@ def test_the_header_can_have_another_name() -> None:
     assert serve(hello, environ, header="X-Correlation-ID").response[1]["X-Correlation-ID"] == "c-1"
 
 
-@pytest.mark.parametrize("header", ["", "X Request", "X-Anfrage-Ü", "a\r\nb", 5, None, b"X-Request-ID"])
+def test_the_id_can_be_left_to_another_middleware() -> None:
+    """Without a header the response keeps the application's own, and the request gets no id from here."""
+    environ = {"HTTP_X_REQUEST_ID": "r-1", "HTTP_USER_AGENT": "Test"}
+    assert context_of(environ, header=None) == {"user_agent": "Test"}
+    assert serve(hello, environ, header=None).response[1].get_all("X-Request-ID") == ["the application's"]
+
+
+@pytest.mark.parametrize("header", ["", "X Request", "X-Anfrage-Ü", "a\r\nb", 5, b"X-Request-ID"])
 def test_an_impossible_header_name_is_refused(header: Any) -> None:
     """The mistake shows at start, with the name that is wrong."""
     with pytest.raises(ConfigurationError, match=r"header .* is no HTTP header name"):
