@@ -3,12 +3,14 @@
 import subprocess
 import sys
 
+import pytest
 from asgi_correlation_id import CorrelationIdMiddleware
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from pglog_audit import audit
+from pglog_audit import audit, bind_audit_context
+from pglog_audit.integrations.asgi import AuditMiddleware
 from tests.support import configure, flush, run_program
 from tests.unit.test_asgi import TestClient
 
@@ -33,6 +35,26 @@ def test_the_ids_of_a_fastapi_application(database):
     assert [(row["request_id"], row["trace_id"]) for row in database.rows()] == [
         (reply.headers["X-Request-ID"], reply.json()) for reply in replies
     ]
+
+
+@pytest.mark.parametrize("ours_is_outside", [False, True])
+def test_beside_the_middleware_of_another(database, ours_is_outside):
+    """With header=None ours binds the user for the whole request, and the other's id is in row and response, once."""
+    logger = configure(database.writer)
+    middlewares = [(CorrelationIdMiddleware, {}), (AuditMiddleware, {"header": None})]
+    app = FastAPI(dependencies=[Depends(lambda: bind_audit_context(user_label="alice"))])
+    for middleware, options in middlewares if ours_is_outside else reversed(middlewares):
+        app.add_middleware(middleware, **options)
+
+    @app.post("/orders")
+    def order() -> None:
+        logger.info("Ordered", extra=audit("order.place"))
+
+    reply = TestClient(app).post("/orders")
+    flush(logger)
+    [row] = database.rows()
+    assert row["user_label"] == "alice"
+    assert [row["request_id"]] == reply.headers.get_list("X-Request-ID")
 
 
 def test_the_ids_of_a_django_application(database):
