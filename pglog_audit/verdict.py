@@ -68,5 +68,7 @@ def words(error: Exception) -> str:
         return str(error).strip().partition("\n")[0] or type(error).__name__
     constraint = f" by {error.diag.constraint_name}" if error.diag.constraint_name else ""
     if verdict(error) in (Verdict.REFUSED, Verdict.UNKNOWN):
-        return f"the server refuses{constraint or ' a value'} ({type(error).__name__}, {error.sqlstate})"
+        column = f" for column {error.diag.column_name}" if error.diag.column_name else ""
+        value = f" a value{column}" if column or not constraint else ""
+        return f"the server refuses{value}{constraint} ({type(error).__name__}, {error.sqlstate})"
     return f"{error.diag.message_primary}{constraint} ({error.sqlstate})"

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 from rich.text import Text
@@ -15,7 +15,7 @@ from ..options import WriterOptions, read_options
 from ..sql import check_table
 from .event_json import to_json_text
 from .logging_config import LoggingHalf, examine_logging
-from .options import NAME_IT, column_option, examples
+from .options import NAME_IT, Once, column_option, examples
 from .screen import open_console, stdout_encoding
 from .terminal import printable
 
@@ -24,12 +24,13 @@ _WRONG, _UNREACHABLE, _UNFIT = 1, 3, 4
 
 
 @click.command(
+    cls=Once,
     epilog=examples(
         "pglog-audit doctor --writer app",
         "pglog-audit doctor --config myapp.settings:LOGGING",
         "pglog-audit doctor --table activity --existing --column occurred_at=created_at",
         "pglog-audit doctor -o json | jq '.checks[] | select(.status == \"wrong\")'",
-    )
+    ),
 )
 @click.option(
     "--conninfo",
@@ -108,8 +109,7 @@ def _target(
     """Return where to look: what the options say, else where the first handler writes to, else the environment's."""
     if conninfo is None and handlers:
         handler = Target.of_handler(handlers[0])
-        columns = {**handler.columns, **columns}
-        return Target(handler.conninfo, handler.origin, table or handler.table, columns, handler.parameters)
+        return replace(handler, table=table or handler.table, columns={**handler.columns, **columns})
     origin = "--conninfo" if conninfo is not None else environment_origin()
     found = require_conninfo(NAME_IT) if conninfo is None else conninfo
     options, _ = read_options(found, {"table": table or "audit_log", "columns": columns})

@@ -19,11 +19,13 @@ from .target import Target
 
 _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "columns": table.check_columns,
+    "required": table.check_required,
     "retries": table.check_retries,
     "guards": table.check_guards,
     "months": table.check_months,
     "default rows": table.check_default_rows,
     "grants": privileges.check_grants,
+    "row security": privileges.check_row_security,
     "restraint": privileges.check_restraint,
     "public": privileges.check_public,
     "partition grants": privileges.check_partition_grants,
@@ -72,7 +74,7 @@ def _examine_table(
     connection: Connection[Any], target: Target, writer: str | None, before: list[Finding], *, existing: bool
 ) -> Examination:
     try:
-        subject = find_subject(connection, target.table, target.columns, writer)
+        subject = find_subject(connection, target.table, target.columns, writer, is_writer=target.is_handlers)
     except SchemaError as error:
         advice = "Make it with pglog-audit init; or give its --table, with its schema unless that is in search_path."
         return Examination((*before, Finding.wrong("table", str(error), advice)), has_table=False)

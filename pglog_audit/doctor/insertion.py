@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import tuple_row
 from uuid_utils import uuid7
 
@@ -14,15 +15,17 @@ from ..errors import SchemaError
 from ..finding import Finding
 from ..sql import template
 from ..verdict import words
+from .privileges import NAME_THE_WRITER
 from .subject import Subject
 
 _TIMEOUTS = {"lock_timeout": "5000", "statement_timeout": "10000"}
 _ADVICE = {
     "25006": "The server is a standby, or a setting makes its transactions read-only: connect to the primary, with "
     "target_session_attrs=read-write where there are several hosts.",
-    "42501": "See grants above; with row-level security the role needs a policy FOR INSERT.",
+    "42501": "See grants and row security above.",
     "55P03": "Somebody holds a lock on the table: look into pg_locks.",
     "57014": "The server took more than 10 s for one row: look into pg_stat_activity.",
+    "23502": "See required above.",
     "23514": "No partition takes today's rows, or a constraint of yours refuses them.",
 }
 _OTHERWISE = "The writer's rows meet the same: events wait or are lost until it is mended."
@@ -70,25 +73,61 @@ def check_triggers(subject: Subject) -> Finding:
 
 
 def check_insert(subject: Subject) -> Finding:
-    """Insert an event by the writer's own statement, and roll it back."""
+    """Insert an event by the writer's own statement, as the writer where this role may act as it, and roll it back."""
     user = subject.connection.info.user
+    role = subject.writer if _may_become(subject) else user
+    if role != subject.writer or not subject.is_writer:
+        held = subject.role_named(role)
+        if held and held["may_read"] and not held["may_insert"]:
+            return Finding.hidden("insert", f"{role} reads and does not write", _not_proved(subject))
     try:
-        stored = _insert(subject)
+        stored = _insert(subject, role)
     except SchemaError as error:
-        return Finding.wrong("insert", str(error), _OTHERWISE)
+        return Finding.wrong("insert", _unwritable(subject, role) if role != user else str(error), _OTHERWISE)
     except psycopg.Error as error:
         return Finding.wrong(
-            "insert", f"refused to {user}: {words(error)}", _ADVICE.get(error.sqlstate or "", _OTHERWISE)
+            "insert", f"refused to {role}: {words(error)}", _ADVICE.get(error.sqlstate or "", _OTHERWISE)
         )
     if stored != 1:
         return Finding.wrong("insert", "the server took the row and stored nothing", "See triggers and unique indexes.")
-    return Finding.ok("insert", f"{user} inserted an event by the writer's statement; it was rolled back")
+    over = "" if role == user else f", over the connection of {user}"
+    text = f"{role} inserted an event by the writer's statement{over}; it was rolled back"
+    return Finding.ok("insert", text, None if role == subject.writer else _not_proved(subject))
 
 
-def _insert(subject: Subject) -> int:
-    table = catalog.describe(subject.connection, subject.table, subject.columns)
+def _not_proved(subject: Subject) -> str:
+    user = subject.connection.info.user
+    if subject.writer == user:
+        return NAME_THE_WRITER
+    return f"{user} may not act as {subject.writer}: to prove that it can insert, connect as {subject.writer}."
+
+
+def _unwritable(subject: Subject, role: str) -> str:
+    return f"{role} may not insert into {subject.name}, or a column is missing: see columns and grants"
+
+
+def _may_become(subject: Subject) -> bool:
+    """Tell whether this connection may act as the writer; the server's answer is the rule of its version."""
+    if subject.writer == subject.connection.info.user:
+        return True
+    try:
+        with subject.connection.transaction(force_rollback=True):
+            _become(subject, subject.writer)
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidParameterValue):
+        return False
+    return True
+
+
+def _become(subject: Subject, role: str) -> None:
+    subject.connection.execute(template("doctor_become").format(role=sql.Identifier(role)))
+
+
+def _insert(subject: Subject, role: str) -> int:
     cursor = psycopg.Cursor(subject.connection, row_factory=tuple_row)
     with subject.connection.transaction(force_rollback=True):
+        if role != subject.connection.info.user:
+            _become(subject, role)
+        table = catalog.describe(subject.connection, subject.table, subject.columns)
         cursor.execute(template("limit_batch"), _TIMEOUTS)
         cursor.execute(template("keep_durable"))
         cursor.execute(table.insert(), {"lines": json.dumps([_event()])})

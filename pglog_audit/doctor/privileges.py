@@ -1,4 +1,4 @@
-"""Privileges: what the writer's role needs, what it must not have, and what others must not have."""
+"""Privileges and policies: what the writer's role needs, what it must not have, and what others must not have."""
 
 import shlex
 from collections.abc import Iterable
@@ -7,24 +7,21 @@ from typing import Any
 from ..finding import Finding
 from .subject import Subject
 
+NAME_THE_WRITER = "Name the application's role with --writer."
 _OWN_ROLE = "Give the application a role of its own: CREATE ROLE app LOGIN, pglog-audit init --writer app."
 
 
 def check_grants(subject: Subject) -> Finding:
     """Tell whether the writer's role has all that it needs."""
-    role = _role(subject)
+    role = subject.role()
     if role is None:
         return Finding.wrong("grants", f"there is no role {subject.writer}", "Make it, or give another --writer.")
+    if not subject.is_writer and role["may_read"] and not role["may_insert"]:
+        return Finding.hidden("grants", f"{role['name']} reads and does not write", NAME_THE_WRITER)
     lacks = list(_lacks(role))
     if lacks:
         return Finding.wrong("grants", f"{role['name']} lacks {', '.join(lacks)}", _grant_advice(subject))
     return Finding.ok("grants", f"{role['name']} may insert into {subject.name}")
-
-
-def _role(subject: Subject) -> dict[str, Any] | None:
-    columns = None if subject.is_ours else subject.written_columns()
-    rows = subject.ask("doctor_role", role=subject.writer, columns=columns)
-    return rows[0] if rows else None
 
 
 def _lacks(role: dict[str, Any]) -> Iterable[str]:
@@ -43,9 +40,31 @@ def _grant_advice(subject: Subject) -> str:
     return f"As {subject.owner}: {shlex.join(command)}"
 
 
+def check_row_security(subject: Subject) -> Finding:
+    """Tell whether row-level security lets the writer's rows pass."""
+    rows = subject.ask("doctor_row_security", role=subject.writer)
+    if not rows:
+        return Finding.hidden("row security", f"there is no role {subject.writer}")
+    security, name = rows[0], rows[0]["name"]
+    if not security["is_on"]:
+        return Finding.ok("row security", "it is off: grants alone decide")
+    if not security["binds"]:
+        return Finding.ok("row security", f"it is on, and does not bind {name}")
+    if not security["admits"]:
+        return Finding.wrong("row security", f"it is on, and no policy lets {name} insert", _policy(subject, name))
+    if judged := ", ".join(security["judging"]):
+        advice = f"Whether a row passes WITH CHECK depends on the row: an event that does not is refused to {name}."
+        return Finding.ok("row security", f"policy {judged} decides which rows {name} may insert", advice)
+    return Finding.ok("row security", f"it is on, and lets {name} insert every row")
+
+
+def _policy(subject: Subject, role: str) -> str:
+    return f"As {subject.owner}: CREATE POLICY insert_events ON {subject.name} FOR INSERT TO {role} WITH CHECK (true);"
+
+
 def check_restraint(subject: Subject) -> Finding:
     """Tell whether the writer's role could change or forge what was written."""
-    role = _role(subject)
+    role = subject.role()
     if role is None:
         return Finding.hidden("restraint", f"there is no role {subject.writer}")
     if power := _power(role):
@@ -57,7 +76,18 @@ def check_restraint(subject: Subject) -> Finding:
         held = ", ".join(excess)
         advice = f"REVOKE {held} ON {subject.name} FROM {role['name']}; if it has them through a role, from that one."
         return Finding.wrong("restraint", f"{role['name']} has {held} on {subject.name}", advice)
-    return Finding.ok("restraint", f"{role['name']} may not change, delete or date back a row")
+    return Finding.ok("restraint", f"{role['name']} may not change, delete or date back a row", _reading(subject, role))
+
+
+def _reading(subject: Subject, role: dict[str, Any]) -> str | None:
+    """Return what to know of a writer that reads as well."""
+    if not (role["may_insert"] and role["may_read"]):
+        return None
+    privilege = "SELECT"
+    return (
+        "It may read as well, and so may whoever takes over the application. Unless the application shows the log: "
+        f"REVOKE {privilege} ON {subject.name} FROM {role['name']};"
+    )
 
 
 def _power(role: dict[str, Any]) -> str | None:

@@ -25,7 +25,9 @@ class Subject:
     columns: Mapping[str, str]
     """Our field to the column that it has there."""
     writer: str
-    """The role that writes."""
+    """The role whose privileges count."""
+    is_writer: bool
+    """Whether that role is said to be the one that writes; else it is only the one that connects."""
     oid: int
     kind: str
     name: str
@@ -58,15 +60,29 @@ class Subject:
         fields = (CALLER_FIELDS | WRITER_FIELDS) - {"id", "recorded_at"}
         return sorted(self.existing_columns & {self.column(name) for name in fields})
 
+    def role(self) -> dict[str, Any] | None:
+        """Return what the writer may do with the table; None if there is no such role."""
+        return self.role_named(self.writer)
+
+    def role_named(self, name: str) -> dict[str, Any] | None:
+        """Return what the role *name* may do with the table; None if there is no such role."""
+        columns = None if self.is_ours else self.written_columns()
+        rows = self.ask("doctor_role", role=name, columns=columns)
+        return rows[0] if rows else None
+
     def ask(self, file: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Return the rows of ``<file>.sql`` for this table."""
         return ask(self.connection, file, table=self.oid, **parameters)
 
 
-def find_subject(connection: Connection[Any], table: str, columns: Mapping[str, str], writer: str | None) -> Subject:
+def find_subject(
+    connection: Connection[Any], table: str, columns: Mapping[str, str], writer: str | None, *, is_writer: bool
+) -> Subject:
     """
     Return the table that the writer would find.
 
+    :param writer: the role that writes; by default the one that connects.
+    :param is_writer: the one that connects is known to write.
     :raises SchemaError: there is none.
     """
     schema, _, name = table.rpartition(".")
@@ -76,7 +92,8 @@ def find_subject(connection: Connection[Any], table: str, columns: Mapping[str, 
     [row] = ask(connection, "doctor_table", schema=found[0]["nspname"], name=found[0]["relname"])
     existing = frozenset(row.pop("columns"))
     role = writer if writer is not None else connection.info.user
-    return Subject(connection, table, columns, role, **row, existing_columns=existing)
+    is_writer = is_writer or writer is not None
+    return Subject(connection, table, columns, role, is_writer, **row, existing_columns=existing)
 
 
 def _missing(connection: Connection[Any], table: str, name: str) -> str:

@@ -13,6 +13,8 @@ _GUARD_BODY = re.compile(r"\$guard\$(.*?)\$guard\$", re.DOTALL)
 _FEW_MONTHS = 3
 _COUNTED = 1000
 """Rows of the default partition that are counted; it may hold millions."""
+_ALWAYS_FILLED = ("occurred_at", "action", "outcome", "metadata", "writer_id", "writer_seq")
+"""Fields that each event has, whatever the log call gives."""
 _WHENS = {
     "refuse_change": "BEFORE UPDATE OR DELETE ON {} FOR EACH ROW",
     "refuse_truncate": "BEFORE TRUNCATE ON {} FOR EACH STATEMENT",
@@ -51,6 +53,20 @@ def check_columns(subject: Subject) -> Finding:
         return Finding.wrong("columns", text, "Without a column action no event is written: add it, of type text.")
     advice = "These fields are left out, and no rows about the trail itself (audit.*) are written."
     return Finding.ok("columns", text, advice)
+
+
+def check_required(subject: Subject) -> Finding:
+    """Tell which columns refuse an event that does not name them."""
+    filled = [subject.column(field) for field in _ALWAYS_FILLED]
+    names = [row["name"] for row in subject.ask("doctor_required", filled=filled, id=subject.column("id"))]
+    if not names:
+        return Finding.ok("required", "no column that an event may leave out is NOT NULL without a default")
+    drops = ", ".join(f"ALTER COLUMN {name} DROP NOT NULL" for name in names)
+    return Finding.wrong(
+        "required",
+        f"NOT NULL without a default: {', '.join(names)}. Events that give no value there are refused and lost",
+        f"Give each a default; or as {subject.owner}: ALTER TABLE {subject.name} {drops};",
+    )
 
 
 def check_retries(subject: Subject) -> Finding:

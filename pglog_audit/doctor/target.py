@@ -26,6 +26,8 @@ class Target:
     columns: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """What a pool of the application's adds to the conninfo."""
+    is_handlers: bool = False
+    """Whether a handler connects so, and writes as that role."""
 
     @classmethod
     def of_handler(cls, options: WriterOptions) -> "Target":
@@ -37,7 +39,7 @@ class Target:
         """
         conninfo, parameters = find_target(options)
         origin = environment_origin() if options.pool is None and conninfo == find_conninfo() else "the handler"
-        return cls(conninfo, origin, options.table, dict(options.columns), parameters)
+        return cls(conninfo, origin, options.table, dict(options.columns), parameters, is_handlers=True)
 
     def connect(self) -> psycopg.Connection[Any]:
         """

@@ -31,6 +31,8 @@ SELECT pg_catalog.format('%%I', r.rolname) AS name,
            WHERE pg_catalog.has_table_privilege(r.oid, c.oid, privilege)
               OR (privilege IN ('UPDATE', 'REFERENCES') AND pg_catalog.has_any_column_privilege(r.oid, c.oid, privilege))
        ) AS excess,
+       pg_catalog.has_any_column_privilege(r.oid, c.oid, 'INSERT') AS may_insert,
+       pg_catalog.has_any_column_privilege(r.oid, c.oid, 'SELECT') AS may_read,
        EXISTS (
            SELECT
            FROM pg_catalog.pg_attribute AS a

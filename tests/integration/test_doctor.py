@@ -93,6 +93,13 @@ FAULTS = {
     "ALTER DATABASE {database} SET statement_timeout = 900": ("settings", "statement_timeout is 900 ms"),
 }
 
+NO_ROW = (
+    "REVOKE INSERT ON audit_log FROM pglog_writer",
+    "REVOKE USAGE ON SCHEMA public FROM PUBLIC",
+    "ALTER TABLE audit_log ADD COLUMN number serial; GRANT INSERT (number) ON audit_log TO pglog_writer",
+)
+"""Faults that keep the writer's own row out."""
+
 
 def find(database, conninfo=None, *, writer=WRITER, **options):
     """Return the findings by name: of the owner's connection about the writer, unless told otherwise."""
@@ -131,7 +138,7 @@ def test_each_fault_turns_its_own_line_wrong(database, statement):
     name, text = FAULTS[statement]
     database.execute(statement.replace("{database}", database.name))
     findings = find(database)
-    assert wrong(findings) == [name]
+    assert wrong(findings) == [name, *(["insert"] if statement in NO_ROW else [])]
     assert text in findings[name].text
     assert findings[name].advice
 
@@ -184,12 +191,134 @@ def test_months_in_whatever_form_dates_are_written(database, style):
     assert find(database, session)["months"].text == "partitions for 12 months after this one"
 
 
-def test_row_level_security_without_a_policy(database):
-    """Grants alone do not suffice then; the line says what is missing."""
-    database.execute("ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY")
-    findings = find(database, database.writer, writer=None)
-    assert wrong(findings) == ["insert"]
-    assert "a policy FOR INSERT" in findings["insert"].advice
+class TestRowSecurity:
+    @pytest.fixture(autouse=True)
+    def on(self, database):
+        """Turn it on."""
+        database.execute("ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY")
+
+    @pytest.mark.parametrize("asks", ["owner", "writer"])
+    def test_without_a_policy_is_wrong(self, database, asks):
+        """Grants do not suffice, whoever asks; what is printed mends it."""
+        findings = find(database, getattr(database, asks))
+        assert wrong(findings) == ["row security", "insert"]
+        assert findings["row security"].text == "it is on, and no policy lets pglog_writer insert"
+        database.execute(findings["row security"].advice.partition(": ")[2])
+        findings = find(database)
+        assert wrong(findings) == []
+        assert findings["row security"].text == "it is on, and lets pglog_writer insert every row"
+
+    @pytest.mark.parametrize(
+        "policy",
+        [
+            "FOR SELECT USING (true)",
+            "FOR INSERT TO postgres WITH CHECK (true)",
+            "AS RESTRICTIVE FOR INSERT WITH CHECK (true)",
+        ],
+    )
+    def test_a_policy_that_lets_no_row_pass(self, database, policy):
+        """One for reading, for another role or restrictive alone is none."""
+        database.execute(f"CREATE POLICY mine ON audit_log {policy}")
+        assert wrong(find(database)) == ["row security", "insert"]
+
+    @pytest.mark.parametrize(
+        "policy",
+        ["WITH CHECK (action <> 'a.b')", "AS RESTRICTIVE FOR INSERT WITH CHECK (action <> 'a.b')"],
+    )
+    def test_a_policy_that_depends_on_the_row(self, database, policy):
+        """What it lets pass cannot be judged; it is named."""
+        if "RESTRICTIVE" in policy:
+            database.execute("CREATE POLICY every ON audit_log FOR INSERT WITH CHECK (true)")
+        database.execute(f"CREATE POLICY mine ON audit_log {policy}")
+        findings = find(database)
+        assert wrong(findings) == []
+        assert findings["row security"].text == "policy mine decides which rows pglog_writer may insert"
+        assert "depends on the row" in findings["row security"].advice
+
+    def test_who_is_not_bound(self, database, plain_owner):
+        """The owner is bound by FORCE alone."""
+        assert "does not bind" in find(database, writer=plain_owner)["row security"].text
+        database.execute("ALTER TABLE audit_log FORCE ROW LEVEL SECURITY")
+        assert find(database, writer=plain_owner)["row security"].status == "wrong"
+        assert "does not bind postgres" in find(database, writer="postgres")["row security"].text
+
+
+class TestRequired:
+    def test_a_column_that_an_event_may_leave_out(self, database):
+        """It is named, at the insert too; what is printed mends it."""
+        database.execute("ALTER TABLE audit_log ADD COLUMN amount int NOT NULL")
+        database.execute(f"GRANT INSERT (amount) ON audit_log TO {WRITER}")
+        findings = find(database)
+        assert wrong(findings) == ["required", "insert"]
+        assert "NOT NULL without a default: amount" in findings["required"].text
+        assert "refuses a value for column amount (NotNullViolation, 23502)" in findings["insert"].text
+        database.execute(findings["required"].advice.partition(": ")[2])
+        assert wrong(find(database)) == []
+
+    def test_a_column_with_a_default(self, database):
+        """The default fills it."""
+        database.execute("ALTER TABLE audit_log ADD COLUMN amount int NOT NULL DEFAULT 0")
+        database.execute(f"GRANT INSERT (amount) ON audit_log TO {WRITER}")
+        assert wrong(find(database)) == []
+
+
+class TestWhoseInsert:
+    def test_the_owner_proves_it_as_the_writer(self, database):
+        """Who may act as the writer does, and says as whom."""
+        text = find(database)["insert"].text
+        assert text.startswith(
+            "pglog_writer inserted an event by the writer's statement, over the connection of postgres"
+        )
+
+    def test_an_owner_who_may_not_act_as_the_writer(self, database, plain_owner):
+        """It proves its own insert, and says whose is not proved."""
+        found = find(database, make_conninfo(database.owner, user=plain_owner))["insert"]
+        assert (found.status, found.text.split()[0]) == ("ok", plain_owner)
+        assert found.advice == (
+            f"{plain_owner} may not act as pglog_writer: to prove that it can insert, connect as pglog_writer."
+        )
+
+
+class TestReader:
+    @pytest.fixture
+    def reader(self, database):
+        """Return how a role connects that may read and nothing else."""
+        database.execute("DROP ROLE IF EXISTS pglog_doctor_reader; CREATE ROLE pglog_doctor_reader LOGIN")
+        database.execute("GRANT SELECT ON audit_log TO pglog_doctor_reader")
+        yield make_conninfo(database.owner, user="pglog_doctor_reader")
+        database.execute("DROP OWNED BY pglog_doctor_reader; DROP ROLE pglog_doctor_reader")
+
+    def test_is_told_to_name_the_writer(self, database, reader):
+        """Who only reads is not sent to get the writer's grants."""
+        findings = find(database, reader, writer=None)
+        assert wrong(findings) == []
+        for name in ("grants", "insert"):
+            assert (findings[name].status, findings[name].text) == (
+                "hidden",
+                "pglog_doctor_reader reads and does not write",
+            )
+            assert findings[name].advice == "Name the application's role with --writer."
+
+    def test_examines_the_writer_that_it_names(self, database, reader):
+        """All but the insert can be seen."""
+        findings = find(database, reader)
+        assert wrong(findings) == []
+        assert findings["grants"].status == "ok"
+        assert findings["insert"].status == "hidden"
+        assert "connect as pglog_writer" in findings["insert"].advice
+
+    def test_of_a_handler_is_wrong(self, database, reader):
+        """A handler that connects as a role without INSERT writes nothing."""
+        target = Target.of_handler(read_options(reader, {})[0])
+        assert wrong({finding.name: finding for finding in examine(target).findings}) == ["grants", "insert"]
+
+    def test_that_writes_too_is_told(self, database):
+        """One role for both is no fault, and what it costs is said; what is printed takes it back."""
+        database.execute(f"GRANT SELECT ON audit_log TO {WRITER}")
+        found = find(database)["restraint"]
+        assert (found.status, "It may read as well" in found.advice) == ("ok", True)
+        database.execute(found.advice.partition(": ")[2])
+        assert find(database)["restraint"].advice is None
 
 
 def test_a_clock_that_is_ahead(database, monkeypatch):
@@ -313,7 +442,7 @@ class TestAnotherProgramsTable:
         empty_database.execute(NARROW)
         empty_database.execute(f"GRANT INSERT ON activity TO {WRITER}")
         findings = find(empty_database, existing=True, **ANOTHERS)
-        assert wrong(findings) == ["grants"]
+        assert wrong(findings) == ["grants", "insert"]
         assert "USAGE on sequence public.activity_id_seq" in findings["grants"].text
         assert findings["grants"].advice.endswith("init --writer pglog_writer --table activity --existing")
 
@@ -323,7 +452,8 @@ class TestAnotherProgramsTable:
         empty_database.execute(f"GRANT INSERT ON activity TO {WRITER}")
         findings = find(empty_database, existing=True, **ANOTHERS)
         assert wrong(findings) == ["columns", "insert"]
-        assert "no column action" in findings["insert"].text
+        assert "a column is missing" in findings["insert"].text
+        assert "no column action" in find(empty_database, writer=None, existing=True, **ANOTHERS)["insert"].text
 
     def test_a_uuid_id_with_a_unique_index_tells_lines_apart(self, empty_database):
         """With the key of ours a batch may be sent again."""

@@ -97,6 +97,12 @@ def test_a_refusal_is_told_without_the_value(state):
     assert "one_each" in text
 
 
+def test_a_refusal_names_the_column():
+    """Where the server tells the column, whoever must mend it learns which one."""
+    text = words(failure("23502", "null value: hunter2", COLUMN_NAME="amount", MESSAGE_DETAIL="hunter2"))
+    assert text == "the server refuses a value for column amount (NotNullViolation, 23502)"
+
+
 @pytest.mark.parametrize("state", ["42501", "42P01", "40001"])
 def test_no_answer_is_told_with_the_rows_values(state):
     """Details, hints and contexts of the server are never repeated."""

@@ -1,0 +1,2 @@
+-- Act as another role until the transaction ends.
+SET LOCAL ROLE {role}
