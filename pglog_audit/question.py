@@ -42,6 +42,8 @@ class Question:
 
     equal: Mapping[str, str]
     """The values that fields must have, as text: the server reads each as what its column is."""
+    outcomes: tuple[str, ...] = ()
+    """The outcomes that do; none for all."""
     action: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -52,13 +54,15 @@ class Question:
 
     def __post_init__(self) -> None:
         _check_limit(self.limit)
-        _check_outcome(self.equal.get("outcome"))
+        _check_outcomes(self.outcomes)
         _check_action(self.action)
         _check_times(self.since, self.until)
 
     def conditions(self) -> Iterator[Condition]:
         """Return what the events must meet."""
         yield from (Condition("timeline_equal", name, name) for name in self.equal)
+        if self.outcomes:
+            yield Condition("timeline_any" if len(self.outcomes) > 1 else "timeline_equal", "outcome", "outcome")
         if self.action is not None:
             below = self.action.endswith(_BELOW)
             yield Condition("timeline_below" if below else "timeline_equal", "action", "action")
@@ -74,6 +78,8 @@ class Question:
     def parameters(self) -> dict[str, Any]:
         """Return the values that the conditions name."""
         given: dict[str, Any] = {**self.equal, "since": self.since, "until": self.until}
+        if self.outcomes:
+            given["outcome"] = [*self.outcomes] if len(self.outcomes) > 1 else self.outcomes[0]
         if self.action is not None:
             given |= _action_parameters(self.action)
         if self.position is not None:
@@ -110,9 +116,10 @@ def _check_limit(limit: int) -> None:
         raise ConfigurationError(f"limit is {limit}: ask for 1 to {MAX_LIMIT} events, and for more by the cursor")
 
 
-def _check_outcome(outcome: str | None) -> None:
-    if outcome is not None and outcome not in OUTCOMES:
-        raise ConfigurationError(f"outcome is {outcome!r}: the outcomes are {', '.join(OUTCOMES)}")
+def _check_outcomes(outcomes: tuple[str, ...]) -> None:
+    for outcome in outcomes:
+        if outcome not in OUTCOMES:
+            raise ConfigurationError(f"outcome is {outcome!r}: the outcomes are {', '.join(OUTCOMES)}")
 
 
 def _check_action(action: str | None) -> None:

@@ -88,7 +88,7 @@ class AuditLog:
         target_id: Id | None = None,
         request_id: str | None = None,
         tenant_id: Id | None = None,
-        outcome: str | None = None,
+        outcome: str | Sequence[str] | None = None,
         action: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -106,7 +106,7 @@ class AuditLog:
         :param target_id: only what was done to this thing.
         :param request_id: only what this request caused.
         :param tenant_id: only what belongs to this tenant.
-        :param outcome: ``success``, ``failure``, ``denied`` or ``unknown``.
+        :param outcome: ``success``, ``failure``, ``denied`` or ``unknown``, or a list of some of these.
         :param action: this action, or with ``branding.*`` every action below ``branding``.
         :param since: from this time on, an aware datetime.
         :param until: before this time, an aware datetime.
@@ -126,10 +126,10 @@ class AuditLog:
             "target_id": target_id,
             "request_id": request_id,
             "tenant_id": tenant_id,
-            "outcome": outcome,
         }
         question = Question(
             equal={name: str(value) for name, value in given.items() if value is not None},
+            outcomes=(outcome,) if isinstance(outcome, str) else tuple(outcome or ()),
             action=action,
             since=since,
             until=until,

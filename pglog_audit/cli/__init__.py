@@ -7,6 +7,9 @@ _EXTRAS = {"click": "cli", "rich": "cli", "starlette": "demo", "uvicorn": "demo"
 
 def main() -> None:
     """Run the command that the shell asked for; exit 2 and name the extra if a package of it is missing."""
+    if sys.stdout is None:  # the shell's >&-
+        print("Error: the output cannot be written: it is closed", file=sys.stderr)
+        sys.exit(5)
     try:
         from .commands import cli
 

@@ -22,6 +22,10 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(f".{name}", __package__), name)
         return command
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with exit_statuses():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, context: click.Context) -> Any:
         with exit_statuses():
             return super().invoke(context)
@@ -34,5 +38,5 @@ def cli() -> None:
     Who did what, when: an append-only audit log in PostgreSQL.
 
     Exit status: 0 done, 1 not found or a check failed, 2 wrong usage, 3 no database, 4 the table or the privileges do
-    not fit.
+    not fit, 5 the output cannot be written.
     """

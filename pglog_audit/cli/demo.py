@@ -20,7 +20,7 @@ from ..errors import AuditError, ConfigurationError, SchemaError
 from ..event import AuditEvent
 from ..timeline import MAX_LIMIT, AuditLog
 from .event_table import table_rows
-from .options import examples
+from .options import Once, examples
 from .screen import open_console, write
 from .times import with_zone
 
@@ -39,7 +39,8 @@ Ask the table:   psql {conninfo}   (TABLE {table};)
 
 
 @click.command(
-    epilog=examples("pglog-audit demo", "pglog-audit demo --keep --conninfo postgresql://postgres@localhost/app")
+    cls=Once,
+    epilog=examples("pglog-audit demo", "pglog-audit demo --keep --conninfo postgresql://postgres@localhost/app"),
 )
 @click.option("--keep", is_flag=True, help="Leave site and database running until Ctrl-C, and say how to use them.")
 @click.option(

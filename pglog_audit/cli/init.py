@@ -12,7 +12,7 @@ from psycopg.pq import Conninfo
 
 from .. import schema
 from ..conninfo import find_variable
-from .options import conninfo_option, examples, schema_options
+from .options import Once, conninfo_option, examples, schema_options
 
 _USAGE = """\
 Logging configuration:
@@ -38,10 +38,11 @@ Read it, as the role that this command used:
 
 
 @click.command(
+    cls=Once,
     epilog=examples(
         "pglog-audit init --conninfo postgresql://postgres@localhost/app --writer app",
         "pglog-audit init --table activity --existing --writer app",
-    )
+    ),
 )
 @conninfo_option
 @schema_options

@@ -6,13 +6,37 @@ from typing import Any
 import click
 
 from ..conninfo import check_conninfo, require_conninfo
+from ..errors import ConfigurationError
 from ..sql import check_table
 
 NAME_IT = "give --conninfo postgresql://user@host/dbname"
 
 
+class Once(click.Command):
+    """A command that refuses an option given twice: the last one would win, and nobody would see it."""
+
+    def make_parser(self, context: click.Context) -> Any:  # noqa: D102 - click's
+        parser = super().make_parser(context)
+        parse = parser.parse_args
+
+        def parse_once(args: list[str]) -> Any:
+            parsed = parse(args)
+            for parameter in parsed[2]:
+                given = parsed[2].count(parameter)
+                if given > 1 and isinstance(parameter, click.Option) and not (parameter.multiple or parameter.is_flag):
+                    raise click.UsageError(f"{parameter.opts[0]} is given {given} times: give it once", context)
+            return parsed
+
+        parser.parse_args = parse_once  # type: ignore[method-assign] # of this parser alone
+        return parser
+
+
 def _conninfo(_context: click.Context, _option: click.Parameter, given: str | None) -> str:
-    return check_conninfo(given) if given is not None else require_conninfo(NAME_IT)
+    if given is None:
+        return require_conninfo(NAME_IT)
+    if not given.strip():
+        raise ConfigurationError(f"--conninfo is empty: {NAME_IT}, or leave it out")
+    return check_conninfo(given)
 
 
 def _table(_context: click.Context, _option: click.Parameter, given: str) -> str:

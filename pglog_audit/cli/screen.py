@@ -15,9 +15,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..errors import AuditError
-from .terminal import discard_stdout
-
 _STYLE = re.compile(r"\x1b\[[\d;]*m")
 # End if all fits, let colours through and no other escape, leave the text on the screen; what LESS says goes first.
 _LESS = "FRX"
@@ -118,16 +115,10 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _print(pieces: Iterable[str]) -> None:
-    try:
-        for piece in pieces:
-            # Bytes, so that CSV keeps its line ends everywhere.
-            sys.stdout.buffer.write(_encoded(piece))
-            sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        discard_stdout()
-        raise AuditError(f"the output cannot be written: {error.strerror}") from error
+    for piece in pieces:
+        # Bytes, so that CSV keeps its line ends everywhere.
+        sys.stdout.buffer.write(_encoded(piece))
+        sys.stdout.buffer.flush()
 
 
 def _encoded(text: str) -> bytes:

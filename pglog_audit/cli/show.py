@@ -13,7 +13,7 @@ from ..event import EVENT_FIELDS, AuditEvent
 from ..timeline import AuditLog
 from .event_json import json_object, json_value, to_json_text
 from .event_table import outcome_style
-from .options import examples, reading_options
+from .options import Once, examples, reading_options
 from .screen import open_console, write
 from .statuses import Failed
 from .terminal import printable
@@ -21,10 +21,11 @@ from .times import with_zone
 
 
 @click.command(
+    cls=Once,
     epilog=examples(
         "pglog-audit show 019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51",
         "pglog-audit show 019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51 -o json",
-    )
+    ),
 )
 @click.argument("id", metavar="ID")
 @click.option(

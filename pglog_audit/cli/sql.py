@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import click
 
 from .. import schema
-from .options import examples, schema_options
+from .options import Once, examples, schema_options
 
 
 @click.command(
+    cls=Once,
     epilog=examples(
         "pglog-audit sql --writer app > audit_log.sql", "pglog-audit sql --id-type user_id=bigint --writer app"
-    )
+    ),
 )
 @schema_options
 def sql(table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:

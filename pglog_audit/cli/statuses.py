@@ -1,5 +1,6 @@
 """What the end of a command means to a shell: its exit status, and one harmless line on stderr."""
 
+import errno
 import re
 import sys
 from collections.abc import Iterator
@@ -18,11 +19,22 @@ _UNUSABLE = re.compile(r"connection is bad: (invalid |definition of service )|co
 _LATER = ("08", "28", "3D", "40", "53", "55006", "55P03", "57", "58")
 
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
+def _printable(message: str) -> str:
+    return printable(message, getattr(sys.stderr, "encoding", None) or "utf-8")
+
+
 class Failed(click.ClickException):
     """What was looked for is not there, or a check failed."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message, getattr(sys.stderr, "encoding", None) or "utf-8"))
+        super().__init__(_printable(message))
+
+
+class _Unwritable(Failed):
+    exit_code = 5
 
 
 class _WrongUsage(Failed):
@@ -46,6 +58,8 @@ def exit_statuses() -> Iterator[None]:
         raise _WrongUsage(str(error)) from error
     except SchemaError as error:
         raise _Unfit(str(error)) from error
+    except click.UsageError as error:
+        raise click.UsageError(_printable(error.format_message()), error.ctx) from error
     except AuditError as error:
         raise Failed(str(error)) from error
     except psycopg.Error as error:
@@ -55,6 +69,11 @@ def exit_statuses() -> Iterator[None]:
     except BrokenPipeError:
         discard_stdout()
         sys.exit(_PIPE_CLOSED)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        discard_stdout()
+        raise _Unwritable(f"the output cannot be written: {error.strerror}") from error
 
 
 def _database_failure(error: psycopg.Error) -> click.ClickException:

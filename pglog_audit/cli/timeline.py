@@ -11,7 +11,7 @@ from ..timeline import MAX_LIMIT, AuditLog
 from .event_csv import csv_rows
 from .event_json import json_array, json_lines
 from .event_table import table_rows
-from .options import examples, reading_options
+from .options import Once, examples, reading_options
 from .screen import open_console, stdout_encoding, write
 from .times import read_time, with_zone
 
@@ -19,11 +19,12 @@ _TIME = "30m, 2h, 7d, 2w (ago), now, today, yesterday, a date or an ISO 8601 dat
 
 
 @click.command(
+    cls=Once,
     epilog=examples(
         "pglog-audit timeline --since yesterday --until today --outcome denied",
         "pglog-audit timeline --event 01a20bd2-2f6c-73cc-be33-53b8ac4079dd --action 'branding.*'",
         "pglog-audit timeline --since 2026-03-01 --limit 100000 -o csv > march.csv",
-    )
+    ),
 )
 @click.option("--event", "event_id", metavar="ID", help="Only what was done under this hosted event.")
 @click.option("--user", "user_id", metavar="ID", help="Only what this user did.")
@@ -31,7 +32,9 @@ _TIME = "30m, 2h, 7d, 2w (ago), now, today, yesterday, a date or an ISO 8601 dat
 @click.option("--target", "target_id", metavar="ID", help="Only what was done to this thing.")
 @click.option("--request", "request_id", metavar="ID", help="Only what this request caused.")
 @click.option("--tenant", "tenant_id", metavar="ID", help="Only what belongs to this tenant.")
-@click.option("--outcome", type=click.Choice(OUTCOMES), help="Only what ended so.")
+@click.option(
+    "--outcome", type=click.Choice(OUTCOMES), multiple=True, help="Only what ended so; may be repeated for any of them."
+)
 @click.option("--action", metavar="ACTION", help="Only this action, or with 'branding.*' all below branding.")
 @click.option("--since", metavar="TIME", help=f"Only from this time on: {_TIME}")
 @click.option("--until", metavar="TIME", help="Only before this time, written as for --since.")
@@ -65,7 +68,8 @@ def timeline(
     **question: Any,
 ) -> None:
     """Show who did what, newest first. The id of each event is for pglog-audit show."""
-    times = {name: read_time(f"--{name}", text, utc=utc) for name, text in (("since", since), ("until", until)) if text}
+    bounds = {"since": since, "until": until}
+    times = {name: read_time(f"--{name}", text, utc=utc) for name, text in bounds.items() if text is not None}
     walk = _Walk(AuditLog(conninfo, table=table, columns=columns), question | times, limit, cursor)
     pager = output == "table" and not no_pager
     write(_pieces(output, map(partial(with_zone, utc=utc), walk), pager=pager), pager=pager)

@@ -223,13 +223,13 @@ class TestManyEvents:
 
     @pytest.mark.parametrize("output", ["table", "csv"])
     def test_a_full_disk_is_told(self, database: Database, output: str) -> None:
-        """What cannot be written is one line and status 1."""
+        """What cannot be written is one line and status 5."""
         insert(database)
         with open("/dev/full", "wb") as full:
             done = subprocess.run(
                 [*MAIN, "-o", output, "--conninfo", database.owner], stdout=full, stderr=subprocess.PIPE, text=True
             )
-        assert (done.returncode, done.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
+        assert (done.returncode, done.stderr) == (5, "Error: the output cannot be written: No space left on device\n")
 
     def test_ctrl_c_ends_it_quietly(self, database: Database) -> None:
         """In the middle of its output it ends as by SIGINT, and says nothing."""

@@ -186,3 +186,37 @@ def test_any_other_import_error_is_shown_whole():
 def test_init_needs_nothing_of_the_demo():
     """Commands are loaded one by one: `sql` works where the packages of the others are missing."""
     assert main("sys.modules.update(rich=None, starlette=None)").returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--user", "--since", "--limit", "-o"])
+def test_an_option_given_twice_is_refused(option):
+    """The last one would win, and half an answer would look like a whole one."""
+    value = {"--limit": "5", "-o": "json"}.get(option, "x")
+    result = CliRunner().invoke(cli, ["timeline", option, value, option, value])
+    assert result.exit_code == 2
+    assert "is given 2 times: give it once" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--since", "--until", "--conninfo"])
+def test_an_empty_value_is_refused(option):
+    """An unset variable of a script is not the same as no bound."""
+    result = CliRunner().invoke(cli, ["timeline", option, ""], env={"PGLOG_AUDIT_CONNINFO": "host=nowhere"})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert option in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["timeline", "a\x1b]52;c;Z\a\nError: b"], ["--a\x1b[31m"], ["a\u202e"]])
+def test_usage_errors_are_harmless(arguments):
+    """What somebody pasted into a command line does nothing on stderr."""
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    assert not {"\x1b", "\a", "\u202e"} & set(result.stderr)
+    assert "\nError: b" not in result.stderr
+
+
+def test_a_closed_stdout_is_told():
+    """Without a place to write to the command says so, in one line."""
+    program = "from pglog_audit.cli import main; main()"
+    command = f"{shlex.join([sys.executable, '-c', program, 'timeline'])} >&-"
+    done = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (5, "Error: the output cannot be written: it is closed\n")

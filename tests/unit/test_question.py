@@ -65,13 +65,13 @@ class TestOutcome:
     @pytest.mark.parametrize("outcome", OUTCOMES)
     def test_is_one_of_the_four(self, outcome: str) -> None:
         """Each outcome that a row can have can be asked for."""
-        assert question(equal={"outcome": outcome}).parameters() == {"outcome": outcome}
+        assert question(outcomes=(outcome,)).parameters() == {"outcome": outcome}
 
     @pytest.mark.parametrize("outcome", ["failed", "", "FAILURE"])
     def test_of_another_name_is_refused(self, outcome: str) -> None:
         """The error names those that there are."""
         with pytest.raises(ConfigurationError, match="the outcomes are success, failure, denied, unknown"):
-            question(equal={"outcome": outcome})
+            question(outcomes=(outcome,))
 
 
 class TestTimes:

@@ -62,7 +62,7 @@ CREATE INDEX {by_action} ON {table} (action, occurred_at, id);
 CREATE INDEX {by_tenant} ON {table} (tenant_id, occurred_at, id) WHERE tenant_id IS NOT NULL;
 CREATE INDEX {by_request} ON {table} (request_id, occurred_at, id) WHERE request_id IS NOT NULL;
 -- Success is what nearly every row says; to look for it is to read newest.
-CREATE INDEX {by_outcome} ON {table} (outcome, occurred_at, id) WHERE outcome <> 'success';
+CREATE INDEX {by_outcome} ON {table} (occurred_at, id) WHERE outcome <> 'success';
 
 CREATE OR REPLACE FUNCTION {guard}() RETURNS trigger LANGUAGE plpgsql AS $guard$
 BEGIN
