@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pglog_audit import AuditFormatter
-from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
 from pglog_audit.careful_lines import MAX_LINE
+from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
 from tests.properties.strategies import any_json, any_text, plain_text, python_objects
 
 formatter = AuditFormatter()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, TEXT_FIELDS, WRITER_FIELDS
 from pglog_audit.careful_lines import MAX_MESSAGE, MAX_TEXT
+from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, TEXT_FIELDS, WRITER_FIELDS
 from tests.properties.strategies import any_json, any_text, keys, names, plain_json, plain_text, python_objects
 
 MARKS = {"_cleaned", "_refused"}
