@@ -42,7 +42,7 @@ def create_table(table: str, id_types: Mapping[str, str]) -> sql.Composed:
     prefix = _prefix(name)
     names = {
         "table": identifier(table),
-        "guard": sql.Identifier(*schema, f"{prefix}_append_only"),
+        "guard": sql.Identifier(*schema, guard_name(name)),
         "primary_key": sql.Identifier(f"{prefix}_pkey"),
         **{name: sql.Identifier(f"{prefix}_{name}") for name in _INDEXES},
         **{field: ID_TYPES[id_types.get(field, "uuid")] for field in ID_FIELDS},
@@ -71,6 +71,11 @@ def grant_reader(reader: str, *relations: sql.Identifier) -> sql.Composed:
         )
         for relation in relations
     )
+
+
+def guard_name(name: str) -> str:
+    """Return the name of the function that refuses changes of the table *name*, without a schema."""
+    return f"{_prefix(name)}_append_only"
 
 
 def view_name(name: str) -> str:

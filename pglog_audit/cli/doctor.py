@@ -125,7 +125,7 @@ def _compare(handlers: Iterable[WriterOptions], target: Target) -> Iterable[Find
             yield Finding.wrong("target", str(error), "The handler cannot connect either.")
             continue
         if handler.place() != target.place() or not _is_same_table(handler.table, target.table):
-            where = "host={} port={} dbname={} table={}".format(*handler.place(), handler.table)
+            where = "host={} port={} dbname={} table={}".format(*handler.address(), handler.table)
             text = f"a handler writes to {where}, which was not examined"
             yield Finding.wrong("target", text, "Leave out --conninfo and --table, or choose its --logger.")
         else:
@@ -146,8 +146,8 @@ def _show(findings: Sequence[Finding]) -> None:
         status = (f"{finding.status:6}", _COLORS[finding.status])
         line = Text.assemble(status, f"  {finding.name:{width}}  {printable(finding.text, encoding)}")
         console.print(line, soft_wrap=True)
-        if finding.advice:
-            console.print(Text(f"{'':6}  {'':{width}}  {printable(finding.advice, encoding)}"), soft_wrap=True)
+        for advice in (finding.advice or "").splitlines():
+            console.print(Text(f"{'':6}  {'':{width}}  {printable(advice, encoding)}"), soft_wrap=True)
 
 
 def _json(findings: Sequence[Finding]) -> str:

@@ -13,7 +13,7 @@ from .. import diagnostics
 from ..errors import SchemaError, UnreachableError
 from ..finding import Finding
 from ..verdict import words
-from . import insertion, privileges, server, table
+from . import guards, insertion, months, privileges, server, table
 from .subject import Subject, find_subject
 from .target import Target
 
@@ -21,9 +21,9 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "columns": table.check_columns,
     "required": table.check_required,
     "retries": table.check_retries,
-    "guards": table.check_guards,
-    "months": table.check_months,
-    "default rows": table.check_default_rows,
+    "guards": guards.check_guards,
+    "months": months.check_months,
+    "default rows": months.check_default_rows,
     "grants": privileges.check_grants,
     "row security": privileges.check_row_security,
     "restraint": privileges.check_restraint,

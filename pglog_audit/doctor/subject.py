@@ -32,6 +32,8 @@ class Subject:
     kind: str
     name: str
     """With its schema, quoted as SQL wants it."""
+    bare_name: str
+    """Neither with its schema nor quoted."""
     owner: str
     comment: str | None
     existing_columns: frozenset[str] = field(default_factory=frozenset)

@@ -51,12 +51,16 @@ class Target:
         return connect(self.conninfo, self.parameters, timeout=5, name="pglog-audit doctor", origin=origin)
 
     def place(self) -> tuple[str, str, str]:
-        """Return host, port and database, as libpq would choose them; all names of this machine are one."""
+        """Return what tells two databases apart: all names of this machine are one."""
+        host, port, dbname = self.address()
+        return "localhost" if host in _HERE else host, port, dbname
+
+    def address(self) -> tuple[str, str, str]:
+        """Return host, port and database, as libpq would choose them."""
         known = {option.keyword.decode(): (option.val or b"").decode() for option in Conninfo.get_defaults()}
         known |= {name: str(value) for name, value in conninfo_to_dict(self.conninfo).items()}
         known |= {name: str(self.parameters[name]) for name in ("host", "port", "dbname") if name in self.parameters}
-        host = known.get("host") or "localhost"
-        return "localhost" if host in _HERE else host, known["port"], known.get("dbname") or known.get("user", "")
+        return known.get("host") or "localhost", known["port"], known.get("dbname") or known.get("user", "")
 
 
 def environment_origin() -> str:

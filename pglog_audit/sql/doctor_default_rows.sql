@@ -1,3 +1,10 @@
--- The rows of a partition, counted up to a limit: it may hold millions.
-SELECT pg_catalog.count(*) AS rows
-FROM (SELECT FROM {partition} LIMIT %(limit)s) AS counted
+-- The rows of a partition since a time and before it, each counted up to a limit: it may hold millions.
+SELECT
+    (
+        SELECT pg_catalog.count(*)
+        FROM (SELECT FROM {partition} WHERE {time} >= pg_catalog.to_timestamp(%(since)s) LIMIT %(limit)s) AS late
+    ),
+    (
+        SELECT pg_catalog.count(*)
+        FROM (SELECT FROM {partition} WHERE {time} < pg_catalog.to_timestamp(%(since)s) LIMIT %(limit)s) AS past
+    )

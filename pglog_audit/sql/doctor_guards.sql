@@ -9,6 +9,7 @@ guards (name, mask, bits) AS (
     VALUES ('refuse_change', 27, 27), ('refuse_truncate', 35, 34)
 )
 SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS relation,
+       c.oid <> %(table)s::oid AS is_partition,
        g.name AS guard,
        CASE
            WHEN pg_catalog.bool_or(fits AND t.tgenabled = 'A' AND p.prosrc = %(body)s) THEN NULL
@@ -26,4 +27,4 @@ LEFT JOIN LATERAL (
     SELECT t.tgtype & g.mask = g.bits AND t.tgqual IS NULL AND t.tgattr::text = '' AS fits
 ) AS shape ON true
 GROUP BY c.oid, n.nspname, c.relname, g.name
-ORDER BY relation, guard
+ORDER BY is_partition, relation, guard

@@ -2,6 +2,7 @@
 SELECT c.oid,
        c.relkind::text AS kind,
        pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
+       c.relname::text AS bare_name,
        pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,
        pg_catalog.obj_description(c.oid, 'pg_class') AS comment,
        ARRAY(

@@ -34,7 +34,7 @@ FAULTS = {
     "ALTER TABLE audit_log ENABLE TRIGGER refuse_truncate": ("guards", "is not ENABLE ALWAYS"),
     "CREATE OR REPLACE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'": (
         "guards",
-        "does not call the function of init, and",
+        "refuse_change on public.audit_log does not call the function of init, and on 14 partitions; 15 other triggers",
     ),
     "GRANT UPDATE ON audit_log TO pglog_writer": ("restraint", "pglog_writer has UPDATE on public.audit_log"),
     "GRANT UPDATE (action) ON audit_log TO pglog_writer": ("restraint", "pglog_writer has UPDATE on"),
@@ -67,11 +67,11 @@ FAULTS = {
     ),
     BEFORE_INSERT: ("triggers", "TRIGGER enrich ON public.audit_log may change or drop rows"),
     "CREATE RULE keep AS ON UPDATE TO audit_log_default DO INSTEAD NOTHING": ("triggers", "RULE keep ON"),
-    "INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2001-01-01')": (
+    "INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2099-01-01')": (
         "default rows",
         "1 in audit_log_default: their months have no partition",
     ),
-    "INSERT INTO audit_log (action, occurred_at) SELECT 'a.b', '2001-01-01' FROM generate_series(1, 1001)": (
+    "INSERT INTO audit_log (action, occurred_at) SELECT 'a.b', '2099-01-01' FROM generate_series(1, 1001)": (
         "default rows",
         "more than 1000",
     ),
@@ -189,6 +189,89 @@ def test_months_in_whatever_form_dates_are_written(database, style):
     """The bounds of partitions are spelled in the session's own form and time zone."""
     session = make_conninfo(database.owner, options=f"-c datestyle={style.replace(' ', '')} -c timezone=Asia/Kolkata")
     assert find(database, session)["months"].text == "partitions for 12 months after this one"
+
+
+def paste(database, finding):
+    """Run the statements that stand below the first line of the advice, as the owner."""
+    database.execute(finding.advice.partition("\n")[2].replace("%", "%%"))
+
+
+class TestGuards:
+    @pytest.mark.parametrize(
+        ("statement", "text"),
+        [
+            ("DROP TRIGGER refuse_change ON audit_log", "on public.audit_log is missing, and on 14 partitions"),
+            ("DROP TRIGGER refuse_truncate ON audit_log", "on public.audit_log is missing"),
+            ("DROP TRIGGER refuse_truncate ON audit_log_default", "on public.audit_log_default is missing"),
+            ("ALTER TABLE audit_log DISABLE TRIGGER ALL", "is not ENABLE ALWAYS, and on 14 partitions"),
+            ("ALTER TABLE audit_log_default DISABLE TRIGGER ALL", "is not ENABLE ALWAYS; 1 other trigger"),
+            ("DROP FUNCTION audit_log_append_only CASCADE", "is missing, and on 14 partitions; 15 other triggers"),
+            (
+                "CREATE OR REPLACE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql"
+                " AS 'BEGIN RETURN NULL; END'",
+                "does not call the function of init, and on 14 partitions",
+            ),
+            (
+                "CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+                "DROP TRIGGER refuse_change ON audit_log; CREATE TRIGGER refuse_change"
+                " BEFORE UPDATE OR DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION pass()",
+                "does not call the function of init, and on 14 partitions",
+            ),
+        ],
+    )
+    def test_what_is_printed_restores_them(self, database, statement, text):
+        """The statements can be pasted as they are, and then all is well."""
+        database.execute(statement)
+        found = find(database)["guards"]
+        assert (found.status, text in found.text) == ("wrong", True), found.text
+        paste(database, found)
+        assert find(database)["guards"].status == "ok"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.execute("TRUNCATE audit_log_default")
+
+    def test_the_function_that_is_gone_is_named(self, database):
+        """Without it no trigger can be made."""
+        database.execute("DROP FUNCTION audit_log_append_only CASCADE")
+        assert "The function public.audit_log_append_only itself is gone" in find(database)["guards"].advice
+
+    def test_names_that_must_be_quoted(self, empty_database):
+        """Table and function are printed as SQL wants them."""
+        empty_database.execute('CREATE SCHEMA "My Audit"')
+        with psycopg.connect(empty_database.owner) as connection:
+            schema.init(connection, table="My Audit.Log", writer=WRITER)
+        empty_database.execute('DROP TRIGGER refuse_change ON "My Audit"."Log"')
+        paste(empty_database, find(empty_database, table="My Audit.Log")["guards"])
+        assert find(empty_database, table="My Audit.Log")["guards"].status == "ok"
+
+
+class TestDefaultRows:
+    def test_events_of_the_past_are_in_order(self, database):
+        """A backfill lies before all months, where it is in nobody's way."""
+        database.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2001-01-01')")
+        found = find(database)["default rows"]
+        assert (found.status, found.text) == ("ok", "1 in audit_log_default, all from before the first month")
+
+    def test_events_of_this_month_are_in_the_way(self, database):
+        """Though it would be the first, this month must be there."""
+        this_month = "to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"
+        database.execute(f"DO $$BEGIN EXECUTE 'DROP TABLE audit_log_' || {this_month}; END$$")
+        database.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2001-01-01'), ('a.c', now())")
+        found = find(database)["default rows"]
+        assert (found.status, found.text[:26]) == ("wrong", "1 in audit_log_default: th")
+        paste(database, found)
+        assert {finding.status for finding in find(database).values()} == {"ok"}
+
+    def test_what_is_printed_moves_the_rows(self, database):
+        """Each row is kept as it is, the past stays in the default partition, and all is guarded."""
+        times = "('a.b', '2001-01-01'), ('a.b', '2098-12-31T23:59:59Z'), ('a.b', '2099-01-01T00:00Z')"
+        database.execute(f"INSERT INTO audit_log (action, occurred_at) VALUES {times}")
+        before = database.rows("SELECT * FROM audit_log ORDER BY id")
+        paste(database, find(database)["default rows"])
+        assert database.rows("SELECT * FROM audit_log ORDER BY id") == before
+        assert len(database.rows("SELECT FROM audit_log_default")) == 1
+        findings = find(database)
+        assert wrong(findings) == []
+        assert "on 16 partitions too" in findings["guards"].text
 
 
 class TestRowSecurity:

@@ -60,6 +60,13 @@ def test_colours_are_for_terminals(database):
     assert "\x1b[32m" not in run("--conninfo", database.writer, **terminal, NO_COLOR="1").output
 
 
+def test_statements_stand_each_on_a_line(database):
+    """Advice of several lines is indented as a whole, so that no line begins like a check."""
+    database.execute("DROP TRIGGER refuse_change ON audit_log")
+    lines = run("--conninfo", database.owner, "--writer", WRITER).output.splitlines()
+    assert " " * 26 + "ALTER TABLE public.audit_log ENABLE ALWAYS TRIGGER refuse_change;" in lines
+
+
 def test_json_is_one_object_in_ascii(database):
     """A program finds the checks and whether all is well."""
     database.execute("ALTER TABLE audit_log DISABLE TRIGGER refuse_change")
@@ -176,6 +183,12 @@ class TestConfiguration:
         status, found = checks("--config", "elsewhere:LOGGING", "--conninfo", database.writer)
         assert (status, found["target"]["status"]) == (1, "wrong")
         assert "dbname=elsewhere table=audit_log, which was not examined" in found["target"]["text"]
+
+    def test_the_handlers_host_is_printed_as_it_was_written(self, database):
+        """Names of this machine are compared as one, and not printed as one."""
+        write_module("written", config("postgresql://app@127.0.0.1:1/app"))
+        _, found = checks("--config", "written:LOGGING", "--conninfo", database.writer)
+        assert "writes to host=127.0.0.1 port=1 dbname=app" in found["target"]["text"]
 
     @pytest.mark.parametrize(("table", "status"), [("public.audit_log", "ok"), ("other.audit_log", "wrong")])
     def test_the_schema_of_the_handlers_table(self, database, table, status):

@@ -1,0 +1,2 @@
+-- Let a trigger fire in replication, too.
+ALTER TABLE {relation} ENABLE ALWAYS TRIGGER {guard};
