@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from logging.handlers import QueueHandler
 from typing import Any, TypeAlias
 
-from . import diagnostics
+from . import call_sites, diagnostics
 from .audit_filter import AuditFilter
 from .errors import ConfigurationError
 from .finding import Finding
@@ -30,7 +30,8 @@ def check(logger: AnyLogger) -> list[str]:
     Return a sentence for each thing that keeps the audit events of *logger* from becoming rows; none if all is well.
 
     For a test of the application's start: ``assert check("audit") == []``. Looks at logging's configuration alone: no
-    database is asked and no thread started.
+    database is asked and no thread started. It cannot see a stock listener that was made by hand, and so not whether it
+    runs, unless the queue handler has it as its attribute ``listener``.
 
     :param logger: a :class:`logging.Logger`, its name, or the :class:`logging.LoggerAdapter` that is logged with.
     :raises ConfigurationError: *logger* is none of these.
@@ -64,7 +65,7 @@ def _check_adapters(logger: Any) -> Iterator[Finding]:
         if _replaces_extra(logger):
             yield Finding.wrong(
                 "adapter",
-                f"{type(logger).__name__} of logger {logger.name} replaces extra: audit(...) never arrives",
+                f"adapter {type(logger).__name__} of logger {logger.name} replaces extra: audit(...) never arrives",
                 "Log with the logger itself, or from Python 3.13 on give the adapter merge_extra=True.",
             )
         logger = logger.logger
@@ -105,7 +106,7 @@ def _check_level(logger: logging.Logger) -> Iterator[Finding]:
         level = logging.getLevelName(logger.manager.disable)
         yield Finding.wrong(
             "level",
-            f"logging.disable({level}) drops records of level INFO of all loggers",
+            f"the call logging.disable({level}) drops records of level INFO of all loggers",
             "Call logging.disable(logging.NOTSET) where the application starts.",
         )
     decides = _deciding(logger)
@@ -158,7 +159,7 @@ def _check_route(route: Route, logger: logging.Logger, *, is_running: bool) -> I
     for handler in {id(each): each for each in (route.handler, *route.respected)}.values():
         if handler.level > logging.INFO:
             level = logging.getLevelName(handler.level)
-            yield Finding.wrong("handler", f"{route} has level {level}", _NO_ROW.format("the handler"))
+            yield Finding.wrong("handler", f"handler {route} has level {level}", _NO_ROW.format("the handler"))
     if names := _foreign_filters(route.handler):
         yield Finding.hidden("handler", f"what {names} on {route} lets pass depends on the record")
     if isinstance(route.handler, QueueHandler):
@@ -172,18 +173,19 @@ def _check_queue(route: Route, logger: logging.Logger, *, is_running: bool) -> I
         if route.listener is None:
             yield Finding.wrong(
                 "handler",
-                f"{route} has no listener",
+                f"handler {route} has no listener",
                 "Its events stay in the queue: give it an AuditQueueListener, or use AuditHandler.",
             )
         return
     if not any(isinstance(each, AuditFilter) for each in (*route.handler.filters, *logger.filters)):
         yield Finding.wrong(
             "handler",
-            f"{route} has no AuditFilter",
+            f"handler {route} has no AuditFilter",
             "Behind the queue the context of the log call is gone: put a pglog_audit.AuditFilter into its filters.",
         )
     if route.listener is None:
-        yield Finding.hidden("handler", f"{route} does not tell its listener", "See that it is started.")
+        advice = "Where it was made by hand, see that a PostgresHandler is behind it and that its start() is called."
+        yield Finding.hidden("handler", f"{route} does not tell its listener", advice)
     elif not _runs(route.listener):
         text = f"the listener of {route} does not run"
         advice = "Nobody starts a stock listener: call its start(), and register its stop with atexit."
@@ -201,11 +203,13 @@ def _check_end(end: UnlockedHandler, route: Route) -> Iterator[Finding]:
     if is_off(end):
         variable = os.environ.get("PGLOG_AUDIT_DISABLED")
         why = f"PGLOG_AUDIT_DISABLED={variable}" if variable else "enabled=False"
-        yield Finding.wrong("handler", f"{route} writes nothing: {why}", "Where events shall be stored, leave it out.")
+        yield Finding.wrong(
+            "handler", f"handler {route} writes nothing: {why}", "Where events shall be stored, leave it out."
+        )
     elif options and not options.configured:
         yield Finding.wrong(
             "handler",
-            f"{route} writes nothing: no database is named",
+            f"handler {route} writes nothing: no database is named",
             "Give conninfo, or set PGLOG_AUDIT_CONNINFO or DATABASE_URL.",
         )
 
@@ -256,9 +260,17 @@ def _check_warnings() -> Finding:
         return Finding.wrong("warnings", "the level of logger pglog_audit drops its warnings", advice)
     if heard:
         return Finding.ok("warnings", f"those of logger pglog_audit reach {', '.join(heard)}")
-    if handlers or logging.lastResort is None:
-        return Finding.wrong("warnings", "the warnings of logger pglog_audit reach no handler that shows them", advice)
-    return Finding.ok("warnings", "those of logger pglog_audit go to stderr")
+    if _reach_stderr([handler for _, handler in handlers]):
+        return Finding.ok("warnings", "those of logger pglog_audit go to stderr")
+    return Finding.wrong("warnings", "the warnings of logger pglog_audit reach no handler that shows them", advice)
+
+
+def _reach_stderr(handlers: list[logging.Handler]) -> bool:
+    """Tell whether warnings go to logging's last resort: by logging itself, or by a handler of ours that is alone."""
+    if logging.lastResort is None or logging.lastResort.level > logging.WARNING:
+        return False
+    are_heard = any(handler.level <= logging.WARNING for handler in handlers)
+    return not handlers or (are_heard and all(map(call_sites.takes_events, handlers)))
 
 
 def _hears_warnings(handler: logging.Handler) -> bool:

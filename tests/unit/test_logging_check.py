@@ -16,6 +16,7 @@ from pglog_audit import (
     ConfigurationError,
     PostgresHandler,
     check,
+    diagnostics,
 )
 from pglog_audit.logging_check import inspect
 from tests.support import config, configure, writer_threads
@@ -78,7 +79,9 @@ class TestFine:
         listener.start()
         assert check(logger) == []
         handler.listener = None
-        assert [finding.status for finding in found(logger, "handler")] == ["hidden"]
+        [hidden] = found(logger, "handler")
+        assert (hidden.status, hidden.text) == ("hidden", "QueueHandler of logger audit does not tell its listener")
+        assert "start() is called" in hidden.advice
         listener.stop()
 
     def test_nothing_is_started(self, logger):
@@ -127,8 +130,8 @@ class TestLevel:
         """A test suite may have left logging.disable behind."""
         logging.disable(logging.INFO)
         assert check(logger) == [
-            "Logging.disable(INFO) drops records of level INFO of all loggers. Call logging.disable(logging.NOTSET) "
-            "where the application starts."
+            "The call logging.disable(INFO) drops records of level INFO of all loggers. Call "
+            "logging.disable(logging.NOTSET) where the application starts."
         ]
 
 
@@ -183,12 +186,12 @@ class TestHandler:
     def test_a_level_that_stops_info(self, logger):
         """The handler has a level of its own."""
         logger.handlers[0].setLevel("ERROR")
-        assert check(logger)[0].startswith("AuditHandler audit of logger audit has level ERROR. ")
+        assert check(logger)[0].startswith("Handler AuditHandler audit of logger audit has level ERROR. ")
 
     def test_no_database_is_named(self):
         """Without conninfo the handler writes nothing."""
         [sentence] = check(add("audit", AuditHandler()))
-        assert sentence.startswith("AuditHandler of logger audit writes nothing: no database is named. Give conninfo")
+        assert sentence.startswith("Handler AuditHandler of logger audit writes nothing: no database is named. Give ")
 
     def test_not_enabled(self):
         """An option turns the handler off."""
@@ -204,7 +207,7 @@ class TestHandler:
     def test_a_queue_without_listener(self):
         """Our queue handler alone fills a queue that nobody empties."""
         [sentence] = check(add("audit", AuditQueueHandler(SimpleQueue())))
-        assert sentence.startswith("AuditQueueHandler of logger audit has no listener")
+        assert sentence.startswith("Handler AuditQueueHandler of logger audit has no listener")
 
 
 class TestStockPair:
@@ -232,7 +235,7 @@ class TestStockPair:
         logger, _, listener = stock_pair()
         listener.start()
         [sentence] = check(logger)
-        assert sentence.startswith("QueueHandler of logger audit has no AuditFilter")
+        assert sentence.startswith("Handler QueueHandler of logger audit has no AuditFilter")
         logger.addFilter(AuditFilter())
         assert check(logger) == []
         listener.stop()
@@ -242,7 +245,7 @@ class TestStockPair:
         logger, _, listener = stock_pair(AuditFilter())
         listener.start()
         listener.handlers[0].setLevel("ERROR")
-        assert check(logger)[0].startswith("QueueHandler of logger audit has level ERROR")
+        assert check(logger)[0].startswith("Handler QueueHandler of logger audit has level ERROR")
         listener.stop()
 
     def test_a_queue_of_the_applications_own(self, logger):
@@ -269,21 +272,44 @@ class TestWarnings:
         alone.addHandler(logging.StreamHandler())
         assert found(logger, "warnings")[0].text.endswith("reach StreamHandler of logger pglog_audit")
 
-    @pytest.mark.parametrize("handler", [AuditHandler(CONNINFO), logging.NullHandler(), logging.StreamHandler()])
-    def test_nobody_hears_them(self, logger, alone, handler):
-        """A handler of ours, one that drops everything, and one whose level is too high show nothing."""
-        if isinstance(handler, logging.StreamHandler):
-            handler.setLevel("ERROR")
+    @pytest.mark.parametrize("of", ["pglog_audit", "root"])
+    def test_a_handler_of_ours_alone_hands_them_on(self, alone, of, capsys):
+        """Where root has the audit handler and nobody another, they go to stderr, as check says."""
+        alone.propagate = True
+        logging.getLogger().setLevel("INFO")
+        logging.getLogger(None if of == "root" else of).addHandler(AuditHandler(CONNINFO))
+        assert found("audit", "warnings")[0].text == "those of logger pglog_audit go to stderr"
+        diagnostics.warn("test", "An event was lost")
+        assert capsys.readouterr().err == "An event was lost\n"
+
+    def test_a_handler_of_ours_beside_a_deaf_one(self, logger, alone):
+        """Where another handler might show them, nothing is handed on."""
+        alone.addHandler(AuditHandler(CONNINFO))
+        alone.addHandler(logging.NullHandler())
+        assert "reach no handler" in check(logger)[0]
+
+    @pytest.mark.parametrize("kind", [lambda: AuditHandler(CONNINFO), logging.StreamHandler])
+    def test_a_level_is_too_high(self, logger, alone, kind):
+        """What no handler is given, none hands on."""
+        handler = kind()
+        handler.setLevel("ERROR")
         alone.addHandler(handler)
+        assert "reach no handler" in check(logger)[0]
+
+    def test_nobody_hears_them(self, logger, alone):
+        """One that drops everything shows nothing."""
+        alone.addHandler(logging.NullHandler())
         [sentence] = check(logger)
         assert sentence.startswith("The warnings of logger pglog_audit reach no handler that shows them. Lost events")
 
-    def test_a_queue_for_audit_records_alone_is_deaf(self, logger, alone):
-        """Our filter lets no warning pass."""
+    def test_a_queue_for_audit_records_hands_them_on(self, logger, alone, capsys):
+        """Our filter lets no warning pass, and gives it to stderr where nobody else hears it."""
         handler = QueueHandler(SimpleQueue())
         handler.addFilter(AuditFilter())
         alone.addHandler(handler)
-        assert "reach no handler" in check(logger)[0]
+        assert found(logger, "warnings")[0].text == "those of logger pglog_audit go to stderr"
+        diagnostics.warn("test", "An event was lost")
+        assert capsys.readouterr().err == "An event was lost\n"
 
     def test_a_level_that_drops_them(self, logger, alone):
         """The logger's own level counts first."""
@@ -311,7 +337,7 @@ class TestAdapter:
     def test_one_that_replaces_extra(self, logger):
         """The stock adapter throws the event away."""
         [sentence] = check(logging.LoggerAdapter(logger, {"request": 1}))
-        assert sentence.startswith("LoggerAdapter of logger audit replaces extra: audit(...) never arrives. ")
+        assert sentence.startswith("Adapter LoggerAdapter of logger audit replaces extra: audit(...) never arrives. ")
 
     def test_one_that_keeps_it(self, logger):
         """What counts is what the adapter does, not its class."""
