@@ -61,7 +61,7 @@ class LineQueue:
         if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
             return True
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        while time.monotonic() < deadline and length <= self._max_bytes and is_worth_waiting() and not _in_event_loop():
+        while time.monotonic() < deadline and length <= self._max_bytes and is_worth_waiting() and self._may_wait():
             time.sleep(POLL_INTERVAL)
             if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
                 return True
@@ -70,6 +70,10 @@ class LineQueue:
         # A line without room has its number too, so that its absence shows in the table.
         self._number()
         return False
+
+    def _may_wait(self) -> bool:
+        # A signal handler that interrupted its own thread in here holds the lock, and the writer needs it to make room.
+        return not (self._lock._is_owned() or _in_event_loop())  # type: ignore[attr-defined] # as threading.Condition
 
     def _put_below(self, max_lines: int, max_bytes: int, snapshot: str, length: int) -> bool:
         with self._lock:

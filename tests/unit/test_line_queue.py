@@ -124,6 +124,25 @@ def test_a_signal_handler_may_log():
     assert line_queue.submitted == count + 2 * len(runs)
 
 
+def test_a_call_that_interrupts_another_in_its_thread_never_waits():
+    """Inside a put of its own thread a call would wait for a writer that waits for the lock of that put."""
+    nested = []
+
+    class Interrupted(queue.SimpleQueue):
+        def qsize(self):
+            if not nested:
+                nested.append(None)
+                nested.append(line_queue.put(SNAPSHOT, None, lambda: True))
+            return super().qsize()
+
+    interrupted = Interrupted()
+    line_queue = LineQueue(interrupted, 8, 1024)
+    for _ in range(7):
+        interrupted.put("a line of before")
+    assert line_queue.put(SNAPSHOT, 0, lambda: True) is False
+    assert nested == [None, True]
+
+
 def test_a_signal_handler_may_log_into_a_full_queue():
     """Without room the handler's line is refused like any other, and nothing waits for itself."""
     line_queue = made(capacity=1)

@@ -11,6 +11,7 @@ logger.setLevel(logging.INFO)
 logger.addHandler(handler)
 logging.getLogger("pglog_audit").addHandler(logging.NullHandler())
 interruptions = 0
+is_ringing = True
 
 
 def on_alarm(*_: object) -> None:
@@ -18,13 +19,15 @@ def on_alarm(*_: object) -> None:
     global interruptions
     interruptions += 1
     logger.info("Alarm", extra=audit("alarm.ring"))
-    signal.setitimer(signal.ITIMER_REAL, 0.003)
+    if is_ringing:
+        signal.setitimer(signal.ITIMER_REAL, 0.003)
 
 
 signal.signal(signal.SIGALRM, on_alarm)
 signal.setitimer(signal.ITIMER_REAL, 0.003)
 for n in range(300):
     logger.info("Ticket opened", extra=audit("ticket.open", metadata={"n": n}))
-signal.signal(signal.SIGALRM, signal.SIG_IGN)
+is_ringing = False
+signal.setitimer(signal.ITIMER_REAL, 0)
 print(300 + interruptions, sum(handler.lost.values()))
 handler.close()

@@ -10,6 +10,7 @@ logger = logging.getLogger("audit")
 logger.setLevel(logging.INFO)
 logger.addHandler(AuditHandler(capacity=1000, block_timeout=None))
 interruptions = 0
+is_ringing = True
 
 
 def on_alarm(*_: object) -> None:
@@ -17,12 +18,14 @@ def on_alarm(*_: object) -> None:
     global interruptions
     interruptions += 1
     logger.info("Alarm", extra=audit("alarm.ring"))
-    signal.setitimer(signal.ITIMER_REAL, 0.0001)
+    if is_ringing:
+        signal.setitimer(signal.ITIMER_REAL, 0.0001)
 
 
 signal.signal(signal.SIGALRM, on_alarm)
 signal.setitimer(signal.ITIMER_REAL, 0.0001)
 for n in range(int(sys.argv[1])):
     logger.info("Ticket opened", extra=audit("ticket.open", metadata={"n": n}))
-signal.signal(signal.SIGALRM, signal.SIG_IGN)
+is_ringing = False
+signal.setitimer(signal.ITIMER_REAL, 0)
 print(int(sys.argv[1]) + interruptions)
