@@ -4,6 +4,7 @@ Errors of the package::
     AuditError
     |__ ConfigurationError   (also ValueError)
     |__ SchemaError
+    |__ SpoolError
     |__ UnreachableError
 
 Database errors are psycopg's own and pass through unwrapped.
@@ -20,6 +21,10 @@ class ConfigurationError(AuditError, ValueError):
 
 class SchemaError(AuditError):
     """The audit table is missing, not ours or of another version; the message says what to run."""
+
+
+class SpoolError(AuditError):
+    """The spool or a part of it cannot be used; the message says which path, what is wrong and what to do."""
 
 
 class UnreachableError(AuditError):

@@ -1,0 +1,186 @@
+"""
+A segment that is replayed: read in pieces, never as a whole, and removed when all of it is acknowledged.
+
+How far it was acknowledged is not kept on disk. Whoever dies in the middle leaves the whole segment, and what was a row
+already makes no second one.
+"""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from ..errors import SpoolError
+from .segment import MAX_LINE, lock, read_header
+
+_CHUNK = 256 * 1024
+_SHOWN = 64 * 1024
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """What stands in a segment where an event should be."""
+
+    raw: bytes
+    reason: str
+    is_torn: bool = False
+    """Whether it is the unfinished end of the segment: of a line that nobody was told is kept."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Lines of one segment, in order; both may be empty, but not both at once."""
+
+    lines: tuple[str, ...]
+    bad: tuple[BadLine, ...]
+    path: Path
+    start: int
+    end: int
+
+
+class SegmentReader:
+    """
+    Read a segment that we hold.
+
+    :param descriptor: its file, open and locked.
+    :param begin: where its first line begins.
+    """
+
+    def __init__(self, path: Path, descriptor: int, begin: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+        self._position = self._acknowledged = begin
+
+    def take(self, max_lines: int, max_bytes: int) -> Taken | None:
+        """Return the next lines, one at least; None at the end."""
+        block = self._read(max_lines, max_bytes)
+        if not block:
+            return None
+        *whole, rest = block.split(b"\n", max_lines)
+        taken = self._sort(whole, max_bytes) if whole else self._take_unended(rest)
+        self._position = taken.end
+        return taken
+
+    def _read(self, max_lines: int, max_bytes: int) -> bytes:
+        """Return what follows: lines enough, or one without an end."""
+        block, count = b"", 0
+        while (count < max_lines and len(block) < max_bytes) or (not count and len(block) < MAX_LINE):
+            position = self._position + len(block)
+            chunk = os.pread(self.descriptor, min(_CHUNK, self.size - position), position)
+            if not chunk:
+                self.size = position  # it may have been cut by somebody
+                break
+            block += chunk
+            count += chunk.count(b"\n")
+        return block
+
+    def _sort(self, whole: list[bytes], max_bytes: int) -> Taken:
+        lines: list[str] = []
+        bad: list[BadLine] = []
+        end = self._position
+        for raw in whole:
+            if end > self._position and end + len(raw) + 1 - self._position > max_bytes:
+                break
+            end += len(raw) + 1
+            if _is_event(raw):
+                lines.append(raw.decode())
+            else:
+                bad.append(BadLine(raw, "no JSON object"))
+        return Taken(tuple(lines), tuple(bad), self.path, self._position, end)
+
+    def _take_unended(self, raw: bytes) -> Taken:
+        """Return what has no end: the last line, or more than a line can be."""
+        end = self._position + len(raw)
+        if end < self.size:
+            bad = BadLine(raw[:_SHOWN], f"longer than {MAX_LINE} bytes; the rest is left out")
+            return Taken((), (bad,), self.path, self._position, self._find_end(end))
+        # Where but the end of the line is missing, it is whole.
+        if _is_event(raw):
+            return Taken((raw.decode(),), (), self.path, self._position, end)
+        torn = BadLine(raw[:_SHOWN], "unfinished last line", is_torn=True)
+        return Taken((), (torn,), self.path, self._position, end)
+
+    def _find_end(self, position: int) -> int:
+        """Return where the line ends that goes on at *position*."""
+        while chunk := os.pread(self.descriptor, _CHUNK, position):
+            if (found := chunk.find(b"\n")) >= 0:
+                return position + found + 1
+            position += len(chunk)
+        return position
+
+    def rewind(self) -> None:
+        """Go back to the first line that is not acknowledged."""
+        self._position = self._acknowledged
+
+    def acknowledge(self, taken: Taken) -> None:
+        """
+        Note that all of *taken* is dealt with.
+
+        :raises ValueError: something before it is not.
+        """
+        if taken.start > self._acknowledged:
+            raise ValueError("lines of a segment are acknowledged in the order in which they were taken")
+        self._acknowledged = max(self._acknowledged, taken.end)
+        self._position = max(self._position, taken.end)
+
+    def is_done(self) -> bool:
+        """Tell whether all lines are acknowledged."""
+        return self._acknowledged >= self.size
+
+    def remove(self) -> None:
+        """Remove the file; the lock is kept until it is closed."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self.descriptor)
+
+
+def adopt(path: Path, target: str) -> SegmentReader | None:
+    """
+    Hold the segment *path* to replay it; return None if another one holds it, or has replayed it.
+
+    :raises SpoolError: it is none of *target*, or not to be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        if lock(descriptor, path):
+            return SegmentReader(path, descriptor, _begin(descriptor, path, target))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _begin(descriptor: int, path: Path, target: str) -> int:
+    """Return where the first line of a segment of *target* begins."""
+    if not os.fstat(descriptor).st_size:
+        return 0  # its writer died before it wrote anything
+    header, begin = read_header(descriptor, path)
+    if header.target != target:
+        raise SpoolError(f"{path} is for {header.target}, and is left as it is: move it to the directory of that one")
+    return begin
+
+
+def _is_event(raw: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(raw), dict)
+    except orjson.JSONDecodeError:
+        return _is_unusual_event(raw)
+
+
+def _is_unusual_event(raw: bytes) -> bool:
+    """Tell whether it is an event with something in it that orjson refuses, such as a number of 400 digits."""
+    try:
+        return isinstance(json.loads(raw.decode(), parse_int=str), dict)
+    except (ValueError, RecursionError):
+        return False
