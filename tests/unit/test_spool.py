@@ -198,7 +198,8 @@ def test_windows_is_told_so(tmp_path):
 import sys
 from pathlib import Path
 sys.modules["fcntl"] = None
-from pglog_audit.spool import Spool, SpoolError
+from pglog_audit.errors import SpoolError
+from pglog_audit.spool import Spool
 try:
     Spool(Path("x"), "t", "w")
 except SpoolError as error:
