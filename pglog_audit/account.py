@@ -2,61 +2,105 @@
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from . import diagnostics, lines
-from .postgres_handler import Written
+from .number_ranges import NumberRanges
+from .written import Refusal, Written
 
 
 class Account:
-    """Count lines by what became of them, and tell of each loss."""
+    """Count lines by what became of them, tell of each loss, and keep its numbers until a row says so."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._stored = 0
-        self._duplicates = 0
+        self._counts = Counter(dict.fromkeys(("stored", "duplicates", "spooled", "rejected", "unjournaled"), 0))
         self._lost: Counter[str] = Counter()
+        self._untold: defaultdict[str, NumberRanges] = defaultdict(NumberRanges)
         self._last_stored: float | None = None
+        self._last_error: str | None = None
+        self._last_error_at: float | None = None
 
     @property
     def lost(self) -> int:
         """How many lines were lost so far."""
         return sum(self._lost.values())
 
-    def add(self, written: Written, *, were_sent: bool) -> int:
+    def count(self, name: str, number: int) -> None:
+        """Add *number* to the counter *name*."""
+        with self._lock:
+            self._counts[name] += number
+
+    def add(self, written: Written, batch: Sequence[str], *, were_sent: bool) -> None:
         """
-        Count what became of a batch, and return how many of its lines are settled.
+        Count the rows of *batch*.
 
         :param were_sent: whether its lines may be rows already; otherwise a duplicate is none of ours.
         """
-        self._stored += written.stored
+        self.count("stored", written.stored)
         if written.stored:
             self._last_stored = time.time()
-        if were_sent:
-            self._duplicates += written.duplicates
-        elif written.duplicates:
-            self.lose_many("conflict", written.duplicates)
+        if written.duplicates and not were_sent:
+            # Which of them: only the server knows.
+            self._lose("conflict", min(map(lines.seq, batch)), max(map(lines.seq, batch)), written.duplicates)
             diagnostics.warn("conflict", "%d audit events lost: a unique index has such rows", written.duplicates)
-        for line in written.refused:
-            self.lose("refused", line, written.problem)
-        return written.stored + written.duplicates + len(written.refused)
+        else:
+            self.count("duplicates", written.duplicates)
 
-    def lose(self, reason: str, line: str, why: str | None = None) -> None:
-        """Count *line* as lost for *reason*, and tell which one it is."""
-        self.lose_many(reason, 1)
-        diagnostics.warn(f"lost: {reason}", "Audit event lost (%s): %s", why or reason, lines.describe(line))
+    def reject(self, refusal: Refusal, *, is_kept: bool) -> None:
+        """Count a line that the table refuses, and tell which one; *is_kept* says whether the rejects have it."""
+        if not is_kept:
+            self.lose("refused", [refusal.line], refusal.reason)
+            return
+        self.count("rejected", 1)
+        self._note("rejected", [refusal.line])
+        which = lines.describe(refusal.line)
+        diagnostics.warn("rejected", "Audit event rejected (%s), and kept in the spool: %s", refusal.reason, which)
 
-    def lose_many(self, reason: str, count: int) -> None:
-        """Count *count* lines as lost for *reason*; the caller tells."""
+    def lose(self, reason: str, lost: Sequence[str], why: str | None = None) -> None:
+        """Count the lines *lost* for *reason*, and tell which one the first of them is."""
+        if not lost:
+            return
+        with self._lock:
+            self._lost[reason] += len(lost)
+        self._note(reason, lost)
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        diagnostics.warn(f"lost: {reason}", "Audit event lost (%s): %s%s", why or reason, lines.describe(lost[0]), more)
+
+    def lose_unseen(self, reason: str, count: int) -> None:
+        """Count *count* lines as lost whose numbers nobody knows."""
         with self._lock:
             self._lost[reason] += count
+
+    def _lose(self, reason: str, first: int, last: int, count: int) -> None:
+        with self._lock:
+            self._lost[reason] += count
+            self._untold[reason].add(first, last, count)
+
+    def _note(self, reason: str, lost: Sequence[str]) -> None:
+        with self._lock:
+            for seq in map(lines.seq, lost):
+                self._untold[reason].add(seq, seq, 1)
+
+    def fail(self, problem: str) -> None:
+        """Note the last error."""
+        self._last_error, self._last_error_at = problem, time.time()
+
+    def take_untold(self) -> list[tuple[str, NumberRanges]]:
+        """Return the numbers of what was lost since the last call, by reason."""
+        with self._lock:
+            untold = list(self._untold.items())
+            self._untold.clear()
+        return untold
 
     def stats(self) -> dict[str, Any]:
         """Return the counters by name."""
         return {
-            "stored": self._stored,
-            "duplicates": self._duplicates,
+            **self._counts,
             "lost": {reason: count for reason, count in self._lost.items() if count},
             "last_stored": self._last_stored,
+            "last_error": self._last_error,
+            "last_error_at": self._last_error_at,
         }

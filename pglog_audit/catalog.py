@@ -65,6 +65,11 @@ class Table:
     """The columns that are none of ours."""
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether rows say which writer they are from, and with which number."""
+        return {"writer_id", "writer_seq"} <= self.fields.keys()
+
+    @property
     def homeless(self) -> list[str]:
         """Our fields whose column is gone or closed though the table is ours: their values go to the metadata."""
         return sorted(CALLER_FIELDS - self.fields.keys()) if "writer_seq" in self.fields else []

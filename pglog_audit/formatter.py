@@ -72,8 +72,9 @@ class AuditFormatter(logging.Formatter):
         self._careful = CarefulLines(self._cleaner)
         self._request_id_sources = sources(request_id_from)
         self._defaults = {"outcome": "success"}
-        if service := service or os.environ.get("OTEL_SERVICE_NAME"):
-            self._defaults["service"] = service
+        self.service = service or os.environ.get("OTEL_SERVICE_NAME") or None
+        if self.service:
+            self._defaults["service"] = self.service
         self._store_message = store_message
         self._known_actions: set[str] = set()
 

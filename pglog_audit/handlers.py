@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -40,6 +41,11 @@ class AuditHandler(UnlockedHandler):
     :param block_timeout: seconds that a call may wait for room while the database answers (0.1); None is no limit.
         Never inside an event loop.
     :param connect_timeout: seconds (5), as *write_timeout* (10) for a batch and *shutdown_timeout* (5) at exit.
+    :param spool: directory for what the database does not take now, and what it takes in no form; *spool_max_bytes* of
+        all processes that write to one table (1 GiB).
+    :param journal: True writes each event there before the call returns, so that no end of the process loses it.
+    :param fsync: ``"never"``; ``"rotate"``, once a segment of 8 MiB; ``"always"``, before the call returns.
+    :param lifecycle: False writes no rows about the writer's start and end.
     :param request_id_from: and *mask*, *unmask*, *mask_with*, *service*, *store_message*: see :class:`AuditFormatter`.
     :raises ConfigurationError: an option has no meaning or a value that can never work.
 
@@ -125,10 +131,18 @@ def stats() -> dict[str, Any]:
     """
     Return what became of the events of this process.
 
-    ``queued``: not yet written; ``stored``: rows; ``duplicates``: lines that were rows already; ``lost``: counts by
-    reason; ``last_stored``: seconds since the epoch, or None; ``problem``: why events wait now, or None.
+    Now: ``queued``, events in memory; ``oldest_unsent``, seconds that the oldest event has waited there or in the spool,
+    or None; ``problem``, why events wait, or None; ``spool_bytes`` on disk, or None without a spool.
+
+    So far: ``stored``, rows; ``duplicates``, lines that were rows already; ``spooled``, lines put to disk because the
+    database did not take them; ``rejected``, lines that it took in no form; ``lost``, counts by reason;
+    ``unjournaled``, lines that the journal did not take; ``restarts`` of a writer; ``last_stored`` and
+    ``last_error_at``, seconds since the epoch, or None; ``last_error``, its text, or None.
     """
     return _sum([writer for writer in processes.writers() if isinstance(writer, AuditQueueListener)])
+
+
+_COUNTERS = ("queued", "stored", "duplicates", "spooled", "rejected", "unjournaled", "restarts")
 
 
 def _sum(listeners: list[AuditQueueListener]) -> dict[str, Any]:
@@ -136,12 +150,21 @@ def _sum(listeners: list[AuditQueueListener]) -> dict[str, Any]:
     lost: Counter[str] = Counter()
     for part in parts:
         lost.update(part["lost"])
+    failed = max((part for part in parts if part["last_error_at"]), key=itemgetter("last_error_at"), default=None)
     return {
-        **{name: sum(part[name] for part in parts) for name in ("queued", "stored", "duplicates")},
+        **{name: sum(part[name] for part in parts) for name in _COUNTERS},
+        "oldest_unsent": _largest(parts, "oldest_unsent"),
         "lost": dict(lost),
-        "last_stored": max((part["last_stored"] for part in parts if part["last_stored"]), default=None),
+        "last_stored": _largest(parts, "last_stored"),
+        "last_error": failed and failed["last_error"],
+        "last_error_at": failed and failed["last_error_at"],
         "problem": next((part["problem"] for part in parts if part["problem"]), None),
+        "spool_bytes": _largest(parts, "spool_bytes"),
     }
+
+
+def _largest(parts: list[dict[str, Any]], name: str) -> Any:
+    return max((part[name] for part in parts if part[name] is not None), default=None)
 
 
 _writers: "weakref.WeakValueDictionary[WriterOptions, AuditQueueListener]" = weakref.WeakValueDictionary()

@@ -25,10 +25,15 @@ class LineQueue:
 
     :param queue: the queue proper; other handlers may put snapshots or records into it too.
     :param capacity: lines, and *max_bytes* their bytes.
+    :param record: puts a numbered snapshot into the journal and returns what is to be queued; takes also how many lines
+        are settled when it may be dropped there.
     """
 
-    def __init__(self, queue: Any, capacity: int, max_bytes: int) -> None:
+    def __init__(
+        self, queue: Any, capacity: int, max_bytes: int, record: Callable[[str, int], str] | None = None
+    ) -> None:
         self.queue = queue
+        self._record = record
         # A bounded queue.Queue makes callers wait just the same.
         capacity = min(capacity, getattr(queue, "maxsize", 0) or capacity)
         self._max_lines = capacity
@@ -36,7 +41,8 @@ class LineQueue:
         self._crowded_lines = capacity - capacity // 8
         self._crowded_bytes = max_bytes - max_bytes // 8
         self._lock = threading.RLock()
-        self._seq = 0
+        self.last_seq = 0
+        """The last number that was drawn."""
         self._bytes = 0
         self._has_guests = False
         """Whether others put records into the queue, as a stock QueueHandler does: they count only when taken."""
@@ -47,11 +53,11 @@ class LineQueue:
 
     def renewed(self) -> "LineQueue":
         """Return an empty queue with the same bounds, for a forked child."""
-        return LineQueue(SimpleQueue(), self._max_lines, self._max_bytes)
+        return LineQueue(SimpleQueue(), self._max_lines, self._max_bytes, self._record)
 
-    def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> bool:
+    def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> str | None:
         """
-        Number *snapshot* and queue it, and tell whether there was room.
+        Number *snapshot* and queue it; return it, or its line, if there was no room.
 
         Wait for room at most *timeout* seconds while it *is_worth_waiting*, never inside an event loop. Callers are
         slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even if it is
@@ -59,17 +65,17 @@ class LineQueue:
         """
         length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
         if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
-            return True
+            return None
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         while time.monotonic() < deadline and length <= self._max_bytes and is_worth_waiting() and self._may_wait():
             time.sleep(POLL_INTERVAL)
             if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
-                return True
+                return None
         if self._put_below(self._max_lines, self._max_bytes, snapshot, length):
-            return True
+            return None
         # A line without room has its number too, so that its absence shows in the table.
-        self._number()
-        return False
+        with self._lock:
+            return self._numbered(snapshot)
 
     def _may_wait(self) -> bool:
         # A signal handler that interrupted its own thread in here holds the lock, and the writer needs it to make room.
@@ -80,17 +86,24 @@ class LineQueue:
             if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
             try:
-                self.queue.put_nowait(lines.numbered(snapshot, self._number()))
+                self.queue.put_nowait(self._numbered(snapshot))
             except Full:
                 return False
             self.submitted += 1
             self._bytes += length
         return True
 
-    def _number(self) -> int:
+    def _numbered(self, snapshot: str) -> str:
+        """Return *snapshot* with the next number, or its line; the caller has the lock."""
+        numbered = lines.numbered(snapshot, self.draw())
+        # One more than there are with it: a signal handler may log before it is queued.
+        return self._record(numbered, self.submitted + 2) if self._record else numbered
+
+    def draw(self) -> int:
+        """Return the next number."""
         with self._lock:
             # In a variable of its own: a signal handler that logs right after takes the next one.
-            self._seq = seq = self._seq + 1
+            self.last_seq = seq = self.last_seq + 1
         return seq
 
     def get(self, deadline: float | None) -> Any:
@@ -118,7 +131,7 @@ class LineQueue:
                 return str(item)
             self._has_guests = True
             self.submitted += 1
-            return lines.numbered(item, self._number())
+            return lines.numbered(item, self.draw())
 
     def nudge(self) -> None:
         """Let the writer look up from waiting for lines."""
@@ -133,14 +146,23 @@ class LineQueue:
         """Tell whether lines up to *goal*, a former value of ``submitted``, wait for the writer."""
         return self.settled < goal or (self._has_guests if self.submitted > self.settled else not self.is_empty())
 
-    def give_up(self) -> int:
-        """Settle what is not, and return how many lines that are."""
+    def give_up(self, format_record: Callable[[logging.LogRecord], str | None]) -> tuple[list[str], int]:
+        """Settle what is not; return the snapshots that wait here, and how many lines there are with those in hand."""
+        waiting: list[str] = []
         with self._lock:
             with suppress(Empty):
                 while True:
-                    self.queue.get(block=False)
+                    snapshot = self.take(self.queue.get(block=False), format_record)
+                    waiting += [snapshot] if snapshot is not None else []
             count, self.settled, self._bytes = self.submitted - self.settled, self.submitted, 0
-        return count
+        return waiting, count
+
+    def settle_missing(self) -> int:
+        """Settle what is nowhere, if nothing waits here, and return how many lines that are."""
+        with self._lock:
+            missing = self.submitted - self.settled if self.is_empty() else 0
+            self.settled += missing
+        return missing
 
 
 def _in_event_loop() -> bool:

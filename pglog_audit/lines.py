@@ -11,6 +11,17 @@ from typing import Any
 from uuid_utils import uuid7
 
 _NUMBER = '{"writer_seq":'
+_HEAD = '{"id":"'
+_SEQ = '"writer_seq":'
+
+OWN = "audit."
+"""How the actions begin that a writer logs of itself, and those of no caller."""
+
+
+class Recorded(str):
+    """A line that the journal has."""
+
+    __slots__ = ()
 
 
 def numbered(snapshot: str, seq: int) -> str:
@@ -20,12 +31,20 @@ def numbered(snapshot: str, seq: int) -> str:
 
 def is_numbered(snapshot: str) -> bool:
     """Tell whether *snapshot* has its number already."""
-    return snapshot.startswith(_NUMBER)
+    return snapshot.startswith((_NUMBER, _HEAD))
 
 
 def headed(snapshot: str, writer_id: str) -> str:
-    """Return the line of a numbered *snapshot*: with a new id (UUIDv7, RFC 9562) and the writer's."""
-    return f'{{"id":"{uuid7()}","writer_id":"{writer_id}",{snapshot[1:]}'
+    """Return the line of a numbered *snapshot*: with a new id (UUIDv7, RFC 9562) and the writer's; a line as it is."""
+    if snapshot.startswith(_HEAD):
+        return snapshot
+    return f'{_HEAD}{uuid7()}","writer_id":"{writer_id}",{snapshot[1:]}'
+
+
+def seq(line: str) -> int:
+    """Return the number of *line*, or of a numbered snapshot."""
+    begin = line.index(_SEQ) + len(_SEQ)
+    return int(line[begin : line.index(",", begin)])
 
 
 def size(line: str) -> int:
@@ -34,8 +53,8 @@ def size(line: str) -> int:
 
 
 def size_unnumbered(snapshot: str) -> int:
-    """Return the bytes that a numbered *snapshot* had before."""
-    return size(snapshot) - snapshot.index(",")
+    """Return the bytes that a numbered *snapshot*, or a line, had before."""
+    return size(snapshot) - snapshot.index(",", snapshot.index(_SEQ))
 
 
 def describe(line: str) -> str:
@@ -53,3 +72,8 @@ def parse(line: str) -> dict[str, Any]:
 def render(event: dict[str, Any]) -> str:
     """Return the line of the fields *event*."""
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+
+def is_own(line: str) -> bool:
+    """Tell whether a writer says *line* of itself."""
+    return f'"action":"{OWN}' in line and str(parse(line).get("action")).startswith(OWN)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
 
 from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, ConnectionPool
 
@@ -15,6 +15,7 @@ from .conninfo import check_conninfo, find_conninfo
 from .errors import ConfigurationError
 from .event import CALLER_FIELDS
 from .references import resolve
+from .spool import IS_SUPPORTED, Fsync
 from .sql import check_table
 
 
@@ -32,6 +33,11 @@ class HandlerOptions(TypedDict, total=False):
     connect_timeout: float
     write_timeout: float
     shutdown_timeout: float
+    spool: "str | os.PathLike[str] | None"
+    spool_max_bytes: int
+    journal: bool
+    fsync: Fsync
+    lifecycle: bool
     request_id_from: "str | Callable[[], Any] | ContextVar[Any] | Sequence[Any]"
     mask: Iterable[str]
     unmask: Iterable[str]
@@ -64,6 +70,11 @@ class WriterOptions:
     connect_timeout: float = 5.0
     write_timeout: float = 10.0
     shutdown_timeout: float = 5.0
+    spool: str | None = None
+    spool_max_bytes: int = 1024**3
+    journal: bool = False
+    fsync: Fsync = "rotate"
+    lifecycle: bool = True
 
     @property
     def configured(self) -> bool:
@@ -83,10 +94,11 @@ def read_options(
         _check_name(name)
     writing = {name: value for name, value in options.items() if name not in _FORMATTER}
     formatting = {name: value for name, value in options.items() if name in _FORMATTER}
-    for name in ("capacity", "max_bytes", "batch_size"):
+    for name in ("capacity", "max_bytes", "batch_size", "spool_max_bytes"):
         _check_number(name, writing, whole=True)
     for name in ("flush_interval", "block_timeout", "connect_timeout", "write_timeout", "shutdown_timeout"):
         _check_number(name, writing, whole=False)
+    _check_spool(writing)
     if "table" in writing:
         check_table(writing["table"])
     writing["columns"] = _columns(writing.get("columns", {}))
@@ -123,6 +135,26 @@ def _check_number(name: str, options: Mapping[str, Any], *, whole: bool) -> None
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
         raise ConfigurationError(f"{name} is {value!r}: it must be a {'whole ' if whole else ''}number above 0")
+
+
+def _check_spool(options: dict[str, Any]) -> None:
+    """Check what lies on disk, and make a text of the directory."""
+    for name in ("journal", "lifecycle"):
+        if not isinstance(options.get(name, True), bool):
+            raise ConfigurationError(f"{name} is {options[name]!r}: it must be True or False")
+    if options.get("fsync", "rotate") not in get_args(Fsync):
+        raise ConfigurationError(f"fsync is {options['fsync']!r}: write one of {', '.join(get_args(Fsync))}")
+    spool = options.get("spool")
+    if spool is None:
+        idle = [name for name in ("journal", "fsync", "spool_max_bytes") if options.get(name)]
+        if idle:
+            raise ConfigurationError(f"{idle[0]} has no meaning without spool: name a directory with spool='…'")
+        return
+    if not isinstance(spool, str | os.PathLike) or not os.fspath(spool) or "\0" in str(spool):
+        raise ConfigurationError(f"spool is {spool!r}: it must be the path of a directory")
+    if not IS_SUPPORTED:
+        raise ConfigurationError("spool needs flock(2), which this system has not: leave the option out")
+    options["spool"] = os.path.abspath(os.path.expanduser(os.fsdecode(spool)))
 
 
 def _columns(columns: Any) -> tuple[tuple[str, str], ...]:

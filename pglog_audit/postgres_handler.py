@@ -4,37 +4,25 @@ import itertools
 import logging
 import os
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Unpack
 
+import psycopg
 from uuid_utils import reseed_rng, uuid7
 
 from . import catalog, diagnostics, lines
+from .account import Account
+from .backlog import Backlog
 from .formatter import AuditFormatter
 from .options import HandlerOptions, read_options
 from .store import Store
 from .unlocked_handler import UnlockedHandler
 from .verdict import Verdict, verdict, words
+from .written import Refusal, Written
 
 _TRIES = 5
 """Attempts at a batch before an error that nobody foresaw counts as the fault of one of its lines."""
-
-
-@dataclass(slots=True)
-class Written:
-    """What became of the lines of one call to :meth:`PostgresHandler.write`."""
-
-    stored: int = 0
-    duplicates: int = 0
-    refused: list[str] = field(default_factory=list)
-    """Lines that the table takes in no form, though it takes others."""
-    left: list[str] = field(default_factory=list)
-    """Lines to try again later."""
-    problem: str | None = None
-    """Why lines are left, or the last reason for a refusal."""
-    verdict: Verdict | None = None
 
 
 class PostgresHandler(UnlockedHandler):
@@ -59,11 +47,14 @@ class PostgresHandler(UnlockedHandler):
         formatter = AuditFormatter(**formatting)
         super().__init__(level)
         self.store = Store(self.options)
-        self.lost: Counter[str] = Counter()
         self.is_in_use = False
         """Whether a listener writes through it, which then says when the connection ends."""
         self._unforeseen = 0
+        self.backlog: Backlog | None = None
+        """What is on disk, with the option spool."""
         self._start()
+        if self.options.spool is not None:
+            self.backlog = Backlog(self.options, self.writer_id, self.account, self.write)
         self.formatter: AuditFormatter
         self.setFormatter(formatter)
 
@@ -73,10 +64,13 @@ class PostgresHandler(UnlockedHandler):
         # ids would take each other's lines for replays.
         reseed_rng()
         self._pid = os.getpid()
-        self._writer_id = str(uuid7())
+        self.writer_id = str(uuid7())
+        self.account = Account()
+        if self.backlog is not None:
+            self.backlog.abandon(self.writer_id, self.account)
         self._next_seq = itertools.count(1).__next__
         self._one_at_a_time = threading.RLock()
-        self._to_emit: deque[str] = deque()
+        self._to_emit: deque[tuple[int, str]] = deque()
         self._is_emitting = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -86,14 +80,22 @@ class PostgresHandler(UnlockedHandler):
         try:
             if self._pid != os.getpid():
                 self._start()
-            line = lines.headed(lines.numbered(self.format(record), self._next_seq()), self._writer_id)
+            snapshot = self.format(record)
             with self._one_at_a_time:
-                self._to_emit.append(line)
+                self._to_emit.append(self._numbered(snapshot))
                 # A signal handler or __del__ that logs in the middle of a write leaves its line to whom it interrupted.
                 if not self._is_emitting:
                     self._emit_all()
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
+
+    def _numbered(self, snapshot: str) -> tuple[int, str]:
+        """Return number and line of *snapshot*, which the journal has if there is one."""
+        seq = self._next_seq()
+        line = lines.headed(lines.numbered(snapshot, seq), self.writer_id)
+        if self.backlog is not None and self.options.journal:
+            line = self.backlog.record(line, seq)
+        return seq, line
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, which AuditFilter took if it comes from another thread."""
@@ -109,35 +111,47 @@ class PostgresHandler(UnlockedHandler):
         self._is_emitting = True
         try:
             while self._to_emit:
-                self._emit_line(self._to_emit.popleft())
+                self._emit_line(*self._to_emit.popleft())
         finally:
             self._is_emitting = False
 
-    def _emit_line(self, line: str) -> None:
+    def _emit_line(self, seq: int, line: str) -> None:
         first = written = self.write([line])
         if written.verdict is Verdict.AWAY:
             # A connection that was kept may have died since the last record; a new one tells.
             written = self.write(written.left)
-        if first.duplicates:
-            self._lose("conflict", line, "a unique index has such a row")
-        elif written.left or written.refused:
-            self._lose("refused" if written.refused else "not stored", line, written.problem)
+        self.account.add(written, [line], were_sent=written is not first)
+        for refusal in written.refused:
+            self.reject(refusal)
+        if written.left:
+            self._put_aside(seq, line, written.problem or "")
+        elif self.backlog is not None:
+            self.backlog.forget(seq)
+            self.backlog.replay(self.options.batch_size, others_fit=bool(written.stored))
 
-    def _lose(self, reason: str, line: str, why: str | None) -> None:
-        self.lost[reason] += 1
-        diagnostics.warn("lost", "Audit event lost (%s): %s", lines.describe(line), why)
+    def _put_aside(self, seq: int, line: str, problem: str) -> None:
+        self.account.fail(problem)
+        if self.backlog is None or self.backlog.keep([line], seq):
+            self.account.lose("not stored", [line], problem)
 
-    def write(self, batch: Sequence[str]) -> Written:
+    def reject(self, refusal: Refusal) -> None:
+        """Keep a line that the table takes in no form in the spool, or count it as lost."""
+        if self.backlog is not None:
+            self.backlog.reject(refusal)
+        else:
+            self.account.reject(refusal, is_kept=False)
+
+    def write(self, batch: Sequence[str], *, others_fit: bool = False) -> Written:
         """
         Make rows of the lines in *batch*: all that the table takes.
 
         Values that their column refuses move to the metadata; if the server still refuses, halves tell which line it
-        is.
+        is. Where it refuses all of *batch*, that is their own fault only if *others_fit*.
         """
         with self._one_at_a_time:
-            return self._write(batch)
+            return self._write(batch, others_fit=others_fit)
 
-    def _write(self, batch: Sequence[str]) -> Written:
+    def _write(self, batch: Sequence[str], *, others_fit: bool) -> Written:
         done = Written()
         todo = [list(batch)] if batch else []
         while todo:
@@ -152,7 +166,7 @@ class PostgresHandler(UnlockedHandler):
                 done.stored += stored
                 done.duplicates += len(chunk) - stored
         done.left += [line for chunk in reversed(todo) for line in chunk]
-        if done.refused and not done.stored and not done.duplicates:
+        if done.refused and not (done.stored or done.duplicates or others_fit):
             # Nothing shows that the table takes anything at all: that is no line's fault, and no line is rejected.
             # They wait as they were: what was moved to the metadata meanwhile did not help.
             done.left, done.refused, done.verdict = list(batch), [], Verdict.CONFIGURATION
@@ -172,7 +186,8 @@ class PostgresHandler(UnlockedHandler):
             if len(chunk) > 1:
                 middle = len(chunk) // 2
                 return [chunk[middle:], chunk[:middle]]
-            done.refused += chunk
+            state = error.sqlstate if isinstance(error, psycopg.Error) else None
+            done.refused += [Refusal(line, state, done.problem) for line in chunk]
             return []
         done.left += chunk
         return []

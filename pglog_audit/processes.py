@@ -21,7 +21,9 @@ from . import diagnostics
 class Writer(Protocol):
     """What a process does with its writers."""
 
-    problem: str | None
+    @property
+    def problem(self) -> str | None:
+        """Why lines wait now."""
 
     @property
     def shutdown_timeout(self) -> float:
@@ -30,11 +32,14 @@ class Writer(Protocol):
     def flush(self, timeout: float | None = None) -> int:
         """Wait for what is queued."""
 
+    def end(self, timeout: float) -> None:
+        """Say in the table that this is the end."""
+
     def lost(self) -> int:
         """Return how many lines were lost so far."""
 
     def give_up(self) -> int:
-        """Count what is queued as lost."""
+        """Keep what is queued on disk, or count it as lost."""
 
     def begin_in_child(self) -> None:
         """Start anew in a forked child."""
@@ -59,6 +64,15 @@ def flush(writers: Iterable[Writer], timeout: float) -> int:
     """Flush *writers* within *timeout* seconds altogether and return how many lines are left."""
     deadline = time.monotonic() + timeout
     return sum(writer.flush(max(0.0, deadline - time.monotonic())) for writer in writers)
+
+
+def end(writers: Iterable[Writer], timeout: float) -> None:
+    """Flush *writers*, and let each say in the table that this is its end, within *timeout* seconds altogether."""
+    deadline = time.monotonic() + timeout
+    ending = list(writers)
+    flush(ending, timeout)
+    for writer in ending:
+        writer.end(max(0.0, deadline - time.monotonic()))
 
 
 def drain_at_exit() -> None:
@@ -90,7 +104,7 @@ def _drain() -> None:
 
 def finish(ending: list[Writer], timeout: float) -> None:
     """Write what is queued, as long as *timeout* allows, and say in one line what was lost."""
-    flush(ending, timeout)
+    end(ending, timeout)
     before = sum(writer.lost() for writer in ending)
     lost = sum(writer.give_up() for writer in ending)
     if lost:

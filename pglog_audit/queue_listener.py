@@ -8,32 +8,24 @@ first request.
 
 import logging
 import os
-import random
 import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from logging.handlers import QueueListener
-from queue import Empty
 from typing import Any
 
-from uuid_utils import uuid7
-
 from . import diagnostics, lines, processes, writer_thread
-from .account import Account
-from .audit_records import is_audit_record
+from .delivery import Delivery
 from .errors import ConfigurationError
 from .line_queue import POLL_INTERVAL, LineQueue
-from .postgres_handler import PostgresHandler, Written
-from .verdict import Verdict
+from .postgres_handler import PostgresHandler
 
 FLUSH_TIMEOUT = 0.5
 """Seconds that flush() waits unless told otherwise: logging calls it under the lock of all logging."""
 CLOSE_TIMEOUT = 0.25
 """Seconds that close() waits: logging calls flush() before."""
-
-_MAX_BATCH_BYTES = 4 * 1024 * 1024
-_MIN_DELAY, _MAX_DELAY = 0.1, 30.0
 
 
 class AuditQueueListener(QueueListener):
@@ -58,7 +50,8 @@ class AuditQueueListener(QueueListener):
         self.shutdown_timeout = self.options.shutdown_timeout
         self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
         self._started_by_hand = False
-        self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes))
+        record = self._record if self.options.journal else None
+        self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes, record))
         processes.add(self)
 
     def _begin(self, line_queue: LineQueue) -> None:
@@ -69,21 +62,9 @@ class AuditQueueListener(QueueListener):
         self._state_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._running = False
-        self._writer_id = str(uuid7())
-        self._in_hand: list[str] = []
-        self._batch_size = self.options.batch_size
-        self._min_batch = 0
-        """Lines of the next batch at least: one more than the table refused altogether."""
-        self._were_sent = False
-        """Whether lines in hand may be rows already."""
-        self._delay = 0.0
-        self._wanted_until = 0.0
-        self._times_given_up = 0
-        self._times_given_up_before = 0
-        """The same, when the first of the lines in hand was taken."""
-        self._account = Account()
-        self.problem: str | None = None
-        """Why lines wait now."""
+        self._restarts = 0
+        self._has_prepared = False
+        self._delivery = Delivery(self.writer, line_queue)
 
     def begin_in_child(self) -> None:
         """Start anew in a forked child: the lines in the queue, the thread and the connection are the parent's."""
@@ -93,18 +74,37 @@ class AuditQueueListener(QueueListener):
     # The threads that log
 
     def submit(self, snapshot: str) -> None:
-        """Number *snapshot* and queue it; without room it is counted as lost."""
+        """Number *snapshot* and queue it; without room it goes to the spool, or is counted as lost."""
         if self._pid != os.getpid():
             self.begin_in_child()
         if not self._running:
             self.start_writer()  # whoever waits for room waits for the writer
-        if not self._lines.put(snapshot, self.options.block_timeout, self._is_writing):
-            self._account.lose("queue full", snapshot)
+        turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
+        if turned_away is not None:
+            self._put_aside(turned_away)
         # After the put: a writer that ends has looked into the queue after it said so.
         if not self._running:
             self.start_writer()
         if processes.is_ending():
             processes.finish([self], 0.0 if self.problem else FLUSH_TIMEOUT)
+
+    def _record(self, snapshot: str, number: int) -> str:
+        """Return the line of a numbered *snapshot*, after it was written to the journal."""
+        assert self.writer.backlog is not None  # noqa: S101 - options see to it
+        return self.writer.backlog.record(lines.headed(snapshot, self.writer.writer_id), number)
+
+    def _put_aside(self, turned_away: str) -> None:
+        backlog, reason, why = self.writer.backlog, "queue full", None
+        if backlog is not None:
+            if not backlog.keep([lines.headed(turned_away, self.writer.writer_id)], self._lines.submitted):
+                return
+            reason, why = "spool", backlog.problem
+        self.writer.account.lose(reason, [turned_away], why)
+
+    @property
+    def problem(self) -> str | None:
+        """Why lines wait now."""
+        return self._delivery.problem
 
     def _is_writing(self) -> bool:
         """Tell whether the database answers, and another thread writes."""
@@ -121,37 +121,48 @@ class AuditQueueListener(QueueListener):
         deadline = time.monotonic() + (FLUSH_TIMEOUT if timeout is None else timeout)
         goal = self._lines.submitted
         if self._lines.is_pending(goal):
-            self._wanted_until = max(self._wanted_until, deadline)
+            self._delivery.want(deadline)
             self.start_writer()
             self._lines.nudge()
             if not self._running or sys.is_finalizing():
                 # The interpreter ends, and no thread of ours runs any more.
-                self._wanted_until = float("inf")
-                self._step()
+                self._delivery.want(float("inf"))
+                self._delivery.step()
                 return max(0, goal - self._lines.settled)
         while self._lines.is_pending(goal) and time.monotonic() < deadline:
             time.sleep(POLL_INTERVAL)
         return max(0, goal - self._lines.settled)
 
+    def end(self, timeout: float) -> None:
+        """Write the row that says that this is the end, unless lines still wait; at most *timeout* seconds."""
+        if self._pid != os.getpid() or not self._lines.last_seq or not self._delivery.is_idle():
+            return
+        self._delivery.is_ending = True
+        if not self._running or sys.is_finalizing():
+            self._delivery.step()
+        self._nudge()
+        self._wait_while(lambda: self._running and self._delivery.is_ending, timeout)
+
     def lost(self) -> int:
         """Return how many lines were lost so far."""
-        return self._account.lost
+        return self.writer.account.lost
 
     def give_up(self) -> int:
-        """Count what is queued as lost, at the end of the process, and return how many lines that are."""
-        count = self._lines.give_up()
-        self._account.lose_many("exit", count)
-        # A writer that waits for lines has none in hand to drop.
-        self._times_given_up += bool(count)
+        """Put what is queued to the spool at the end of the process, and return how many lines are lost instead."""
+        lost = self._delivery.give_up()
         self.writer.release()
-        return count
+        return lost
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this process: see :func:`pglog_audit.stats`."""
+        backlog = self.writer.backlog
         return {
             "queued": max(0, self._lines.submitted - self._lines.settled),
-            **self._account.stats(),
+            "oldest_unsent": self._delivery.oldest_unsent(),
+            **self.writer.account.stats(),
+            "spool_bytes": None if backlog is None else backlog.used,
             "problem": self.problem,
+            "restarts": self._restarts,
         }
 
     # The life of the thread
@@ -182,6 +193,9 @@ class AuditQueueListener(QueueListener):
             if self._running or sys.is_finalizing():
                 return
             self._running, self._thread = True, None
+            if self.writer.backlog is not None and not self._has_prepared:
+                self._has_prepared = True
+                self.writer.backlog.prepare()
             processes.drain_at_exit()
             try:
                 writer_thread.start(self._monitor, self.queue)
@@ -194,109 +208,44 @@ class AuditQueueListener(QueueListener):
         self._holders.clear()
         self.flush(self.shutdown_timeout)
         self._nudge()
-        deadline = time.monotonic() + FLUSH_TIMEOUT
-        while self._running and self._thread is not threading.current_thread() and time.monotonic() < deadline:
+        self._wait_while(lambda: self._running and self._thread is not threading.current_thread(), FLUSH_TIMEOUT)
+
+    def _wait_while(self, condition: Callable[[], bool], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while condition() and time.monotonic() < deadline:
             time.sleep(POLL_INTERVAL)
 
     def _monitor(self) -> None:
         self._thread = threading.current_thread()
         try:
-            while not (self._is_unwanted() and self._end()):
-                self._step()
+            while not self._is_over():
+                self._supervise()
         finally:
             with self._state_lock:
                 if self._thread is threading.current_thread():
                     self._running = False
 
-    def _is_unwanted(self) -> bool:
-        return not (self._holders or self._started_by_hand or self._in_hand) and self._lines.is_empty()
+    def _supervise(self) -> None:
+        """Take a step; what was injected into this thread does not end it."""
+        try:
+            self._delivery.step()
+        except BaseException as error:  # noqa: BLE001 - a thread that ends here would leave its lines to nobody
+            self._restarts += 1
+            diagnostics.warn("restarted", "The audit writer was interrupted and goes on: %r", error)
+        if self._restarts and self._delivery.is_idle():
+            # A line between the queue and the hand of the writer is nowhere.
+            self.writer.account.lose_unseen("writer", self._lines.settle_missing())
 
-    def _end(self) -> bool:
-        """Say that the thread ends, unless a line came meanwhile; and tell whether it does."""
+    def _is_over(self) -> bool:
+        """Tell whether the thread ends: nobody wants it, and no line came while it said so."""
+        if self._holders or self._started_by_hand or not self._delivery.is_idle():
+            return False
+        self._delivery.is_ending = True
+        self._delivery.step()
         self.writer.release()
         self._running = False
         with self._state_lock:
-            if self._running or self._lines.is_empty():
+            if self._running or self._delivery.is_idle():
                 return True
             self._running = True
         return False
-
-    # The thread that writes
-
-    def _step(self) -> None:
-        try:
-            self._drop_what_was_given_up()
-            self._collect()
-            if self._in_hand:
-                self._deliver()
-        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens; the lines are in hand
-            self._were_sent = True
-            diagnostics.warn("writer", "The audit writer failed and tries again: %r", error)
-            self._wait_after(repr(error))
-
-    def _collect(self) -> None:
-        """Add to the lines in hand until the batch is full, or its first line old enough."""
-        room = _MAX_BATCH_BYTES - sum(map(lines.size, self._in_hand))
-        deadline = time.monotonic() if self._in_hand else None
-        while (len(self._in_hand) < self._batch_size and room > 0) or len(self._in_hand) < self._min_batch:
-            try:
-                item = self._lines.get(deadline)
-            except Empty:
-                return
-            if item is None:
-                if self._lines.is_empty():
-                    return
-                continue
-            snapshot = self._lines.take(item, self._format)
-            if snapshot is not None:
-                self._in_hand.append(lines.headed(snapshot, self._writer_id))
-                room -= lines.size(snapshot)
-            deadline = deadline or time.monotonic() + self.options.flush_interval
-
-    def _format(self, record: logging.LogRecord) -> str | None:
-        return self.writer.format(record) if is_audit_record(record) else None
-
-    def _deliver(self) -> None:
-        size = max(self._batch_size, self._min_batch)
-        batch, rest = self._in_hand[:size], self._in_hand[size:]
-        written = self.writer.write(batch)
-        if self._drop_what_was_given_up():
-            return
-        self._in_hand = written.left + rest
-        self._lines.settled += self._account.add(written, were_sent=self._were_sent)
-        # If the table takes none of them, a further line tells whether the fault is theirs.
-        self._min_batch = len(batch) + 1 if written.verdict is Verdict.CONFIGURATION else 0
-        if written.left:
-            self._were_sent = True
-            self._after_failure(written)
-        else:
-            self._were_sent = bool(rest) and self._were_sent
-            if self.problem is not None:
-                diagnostics.warn("written again", "Audit events are written again, after: %s", self.problem)
-            self.problem, self._delay = None, 0.0
-            self._batch_size = min(self._batch_size * 2, self.options.batch_size)
-
-    def _drop_what_was_given_up(self) -> bool:
-        """Drop the lines in hand if they were counted as lost meanwhile, and tell whether they were."""
-        if self._times_given_up == self._times_given_up_before:
-            return False
-        self._in_hand, self._times_given_up_before = [], self._times_given_up
-        return True
-
-    def _after_failure(self, written: Written) -> None:
-        if written.verdict is Verdict.SMALLER:
-            self._batch_size = max(1, self._batch_size // 2)
-        waiting = self._lines.submitted - self._lines.settled
-        diagnostics.warn("waiting", "Audit events wait (%d so far): %s", waiting, written.problem)
-        self._wait_after(written.problem or "")
-
-    def _wait_after(self, problem: str) -> None:
-        """Wait before the next attempt: longer each time, with jitter, shortly while somebody waits in flush()."""
-        self.problem = problem
-        self._delay = min(max(_MIN_DELAY, self._delay * 2), _MAX_DELAY)
-        begin = time.monotonic()
-        delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, guards nothing
-        while (now := time.monotonic()) < begin + delay and self._times_given_up == self._times_given_up_before:
-            if begin + _MIN_DELAY < now < self._wanted_until:
-                return
-            time.sleep(_MIN_DELAY / 4)

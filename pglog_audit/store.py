@@ -15,6 +15,7 @@ from . import catalog
 from .connections import connect, find_target
 from .conninfo import name_source
 from .errors import UnreachableError
+from .lines import is_own
 from .options import WriterOptions, check_pool
 from .sql import template
 from .verdict import Verdict, verdict, words
@@ -77,6 +78,9 @@ class Store:
             named_by = name_source(conninfo) if isinstance(conninfo, str) else ""
             self.table = catalog.describe(connection, self.options.table, dict(self.options.columns), named_by)
             self._insert = self.table.insert()
+        if not self.table.is_numbered:
+            # What a writer says of itself means nothing to the program that the table belongs to.
+            lines = [line for line in lines if not is_own(line)]
         milliseconds = str(int(self.options.write_timeout * 1000))
         limits = {"lock_timeout": str(int(self.options.write_timeout * 500)), "statement_timeout": milliseconds}
         # Not the connection's own: a pool of the user's may have raw cursors, which take other parameters.

@@ -28,7 +28,7 @@ class Database:
     owner: str
     writer: str
 
-    def rows(self, query: str = "SELECT * FROM audit_log ORDER BY writer_id, writer_seq", *params: Any) -> list[dict]:
+    def rows(self, query: str = "SELECT * FROM audit_log WHERE action NOT LIKE 'audit.%' ORDER BY writer_id, writer_seq", *params: Any) -> list[dict]:
         """Return the rows of *query*, asked as the owner."""
         with psycopg.connect(self.owner, autocommit=True, row_factory=dict_row) as connection:
             return connection.execute(query, params).fetchall()

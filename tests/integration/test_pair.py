@@ -263,7 +263,7 @@ def test_the_postgres_handler_alone_tells_of_a_loss(database, logger, caplog):
     logger.addHandler(handler)
     user = uuid4()
     log(logger, 1, user_id=user)
-    assert handler.lost == {"not stored": 1}
+    assert handler.account.stats()["lost"] == {"not stored": 1}
     (text,) = warnings(caplog)
     assert "ticket.open" in text
     assert str(user) in text

@@ -204,7 +204,7 @@ def test_a_unique_index_is_told_by_the_postgres_handler_alone(database, caplog):
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     log(logger, 2)
-    assert handler.lost == {"conflict": 1}
+    assert handler.account.stats()["lost"] == {"conflict": 1}
     assert any("unique" in text for text in warnings(caplog))
     handler.close()
 

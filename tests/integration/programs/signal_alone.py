@@ -29,5 +29,5 @@ for n in range(300):
     logger.info("Ticket opened", extra=audit("ticket.open", metadata={"n": n}))
 is_ringing = False
 signal.setitimer(signal.ITIMER_REAL, 0)
-print(300 + interruptions, sum(handler.lost.values()))
+print(300 + interruptions, handler.account.lost)
 handler.close()

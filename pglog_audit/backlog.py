@@ -1,0 +1,192 @@
+"""
+The backlog: the lines of a writer that are on disk because the database did not take them, and their way back.
+
+In the journal the caller records each line itself; whoever writes it live forgets it there, and keeps what it does not.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from . import diagnostics
+from .account import Account
+from .errors import SpoolError
+from .lines import Recorded
+from .options import WriterOptions
+from .spool import Spool
+from .written import Refusal, Written
+
+ORPHANS_INTERVAL = 30.0
+"""Seconds between two looks at what dead writers left."""
+_REFUSED_INTERVAL = 5.0
+"""Seconds until lines are tried again of which the table took none."""
+_MAX_BATCH_BYTES = 4 * 1024 * 1024
+
+
+class Backlog:
+    """
+    Keep lines on disk, and replay them.
+
+    :param write: makes rows of lines, as :meth:`PostgresHandler.write` does.
+    """
+
+    def __init__(self, options: WriterOptions, writer_id: str, account: Account, write: Callable[..., Written]) -> None:
+        self._options = options
+        self._write = write
+        self._begin(writer_id, account)
+
+    def _begin(self, writer_id: str, account: Account) -> None:
+        self._writer_id = writer_id
+        self._account = account
+        self.next_look = 0.0
+        """When to look again for lines to replay, by time.monotonic()."""
+        self._since: float | None = None
+        """Since when lines of this process are on disk."""
+
+    def abandon(self, writer_id: str, account: Account) -> None:
+        """Start anew in a forked child."""
+        if "_spool" in self.__dict__:
+            self._spool.abandon(writer_id)
+        self._begin(writer_id, account)
+
+    @cached_property
+    def _spool(self) -> Spool:
+        options = self._options
+        return Spool(
+            Path(options.spool or ""),
+            describe_target(options),
+            self._writer_id,
+            max_bytes=options.spool_max_bytes,
+            fsync=options.fsync,
+        )
+
+    @property
+    def used(self) -> int:
+        """Bytes on disk, of all writers of the target."""
+        return self._spool.used
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last line was not kept."""
+        return self._spool.problem
+
+    def prepare(self) -> None:
+        """Make and check the directory, and warn if it is not to be used: later events may need it."""
+        try:
+            self._spool.prepare()
+        except (SpoolError, OSError) as error:
+            diagnostics.warn("spool", "The spool does not work, and events that it should keep may be lost: %s", error)
+
+    # Lines that the database does not take now
+
+    def record(self, line: str, number: int) -> str:
+        """Write *line* to the journal, and return it as recorded; as it is if that failed."""
+        if self._spool.record(line, number):
+            return Recorded(line)
+        self._account.count("unjournaled", 1)
+        diagnostics.warn("journal", "An audit event is not in the journal: %s", self._spool.problem)
+        return line
+
+    def forget(self, number: int) -> None:
+        """Drop the first *number* lines from the journal: they are rows, or kept."""
+        if self._options.journal:
+            self._spool.forget(number)
+
+    def keep(self, batch: Sequence[str], number: int) -> list[str]:
+        """
+        Keep *batch* on disk, and return the lines of it for which there is no room.
+
+        :param number: how many lines the journal has up to the end of *batch*.
+        """
+        unrecorded = [line for line in batch if not isinstance(line, Recorded)]
+        if len(unrecorded) < len(batch):
+            self._spool.keep(number)
+        left = unrecorded[self._spool.append(unrecorded) :] if unrecorded else []
+        self._account.count("spooled", len(batch) - len(left))
+        self._note(len(batch) - len(left))
+        return left
+
+    def keep_own(self, batch: Sequence[str]) -> int:
+        """Keep lines that are no caller's, and return how many of them are."""
+        return self._note(self._spool.append(batch)) if batch else 0
+
+    def _note(self, kept: int) -> int:
+        if kept:
+            self._since = self._since or time.monotonic()
+            self.next_look = 0.0
+        return kept
+
+    def reject(self, refusal: Refusal) -> None:
+        """Keep a line that the table takes in no form for people to look into."""
+        is_kept = self._spool.reject(refusal.line, refusal.sqlstate, refusal.reason)
+        self._account.reject(refusal, is_kept=is_kept)
+
+    # Their way back
+
+    def age(self) -> float | None:
+        """Return for how many seconds lines of this process have been on disk; None if there are none."""
+        return None if self._since is None else time.monotonic() - self._since
+
+    def replay(self, max_lines: int, *, others_fit: bool) -> Written | None:
+        """
+        Make rows of the oldest lines, at most *max_lines*; return None if there are no more.
+
+        :param others_fit: whether the table takes other lines at this moment, so that a refusal is a line's own fault.
+        """
+        taken = self._spool.take(max_lines, _MAX_BATCH_BYTES)
+        if taken is None:
+            self._spool.seal()
+            taken = self._spool.take(max_lines, _MAX_BATCH_BYTES)
+        if taken is None:
+            self._since, self.next_look = None, time.monotonic() + ORPHANS_INTERVAL
+            return None
+        written = self._write(taken.lines, others_fit=others_fit)
+        self._account.add(written, taken.lines, were_sent=True)
+        if written.left:
+            self._spool.rewind()
+            return written
+        for refusal in written.refused:
+            self.reject(refusal)
+        for bad in taken.bad:
+            self._spool.reject(bad.raw, None, bad.reason)
+            if not bad.is_torn:
+                diagnostics.warn("bad line", "The spool has what is no event (%s): see its rejects", bad.reason)
+        self._spool.acknowledge(taken)
+        return written
+
+    def put_off(self) -> None:
+        """Look again later."""
+        self.next_look = time.monotonic() + _REFUSED_INTERVAL
+
+    def close(self) -> None:
+        """Let go of files and locks."""
+        self._spool.close()
+        self.next_look = 0.0
+
+
+def describe_target(options: WriterOptions) -> str:
+    """Return what lines with these *options* are for: database and table, never who writes, or by which password."""
+    return f"{_describe_database(options)} table={options.table}"
+
+
+def _describe_database(options: WriterOptions) -> str:
+    if isinstance(options.pool, str):
+        return f"pool={options.pool}"
+    conninfo = options.conninfo if options.pool is None else options.pool.conninfo
+    if callable(conninfo):
+        return f"conninfo={conninfo.__module__}:{getattr(conninfo, '__qualname__', type(conninfo).__qualname__)}"
+    return describe_database(conninfo or "", os.environ)
+
+
+def describe_database(conninfo: str, environ: Mapping[str, str]) -> str:
+    """Return the database that *conninfo* names, the environment's variables of libpq included."""
+    parts = conninfo_to_dict(conninfo)
+    named = {name: parts.get(name) or environ.get(f"PG{variable}") for name, variable in _PARTS.items()}
+    return " ".join(f"{name}={value}" for name, value in named.items() if value) or "libpq's defaults"
+
+
+_PARTS = {"service": "SERVICE", "host": "HOST", "hostaddr": "HOSTADDR", "port": "PORT", "dbname": "DATABASE"}

@@ -1,0 +1,270 @@
+"""
+The delivery: what the writer's thread does with the lines of the queue, one step after the other.
+
+Lines in hand are tried until they are rows. With a spool they are on disk instead as soon as the database does not take
+them, and come back from there, one batch after each batch of new lines: neither holds up the other.
+"""
+
+import logging
+import random
+import time
+from queue import Empty
+
+from . import diagnostics, lines
+from .audit_records import is_audit_record
+from .line_queue import LineQueue
+from .own_events import OwnEvents
+from .postgres_handler import PostgresHandler
+from .verdict import Verdict
+from .written import Written
+
+_MAX_BATCH_BYTES = 4 * 1024 * 1024
+_MIN_DELAY, _MAX_DELAY = 0.1, 30.0
+
+
+class Delivery:
+    """
+    Make rows of the lines of *line_queue* through *writer*; for one thread, but where it says otherwise.
+
+    A step that fails leaves everything such that the next one goes on.
+    """
+
+    def __init__(self, writer: PostgresHandler, line_queue: LineQueue) -> None:
+        self._writer = writer
+        self._options = writer.options
+        self._account = writer.account
+        self._backlog = writer.backlog
+        self._lines = line_queue
+        self._own_events = OwnEvents(
+            writer.writer_id,
+            writer.account,
+            line_queue.draw,
+            service=writer.formatter.service,
+            lifecycle=self._options.lifecycle,
+        )
+        self._in_hand: list[str] = []
+        self._in_hand_since = 0.0
+        self._batch_size = self._options.batch_size
+        self._min_batch = 0
+        """Lines of the next batch at least: one more than the table refused altogether."""
+        self._were_sent = False
+        """Whether lines in hand may be rows already."""
+        self._is_replay_refused = False
+        """Whether the table takes none of the next lines to replay."""
+        self._delay = 0.0
+        self._wanted_until = 0.0
+        self._times_given_up = 0
+        self._times_given_up_before = 0
+        """The same, when the first of the lines in hand was taken."""
+        self.is_ending = False
+        """Whether a row is to say, as soon as nothing waits, that this is the end."""
+        self.problem: str | None = None
+        """Why lines wait now."""
+
+    # For other threads
+
+    def want(self, deadline: float) -> None:
+        """Make attempts at shorter intervals until *deadline*, by time.monotonic(): somebody waits."""
+        self._wanted_until = max(self._wanted_until, deadline)
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits."""
+        return not self._in_hand and self._lines.is_empty()
+
+    def oldest_unsent(self) -> float | None:
+        """Return for how many seconds the oldest line that is no row has been here or on disk; None without any."""
+        ages = [time.monotonic() - self._in_hand_since] if self._in_hand else []
+        if self._backlog is not None and (age := self._backlog.age()) is not None:
+            ages.append(age)
+        return max(ages, default=None)
+
+    def give_up(self) -> int:
+        """Put what waits to the spool, count the rest as lost, and return how many lines that are."""
+        in_hand = list(self._in_hand)
+        waiting, count = self._lines.give_up(self._format)
+        rest = [*in_hand, *(lines.headed(snapshot, self._writer.writer_id) for snapshot in waiting)]
+        unseen, left = max(0, count - len(rest)), rest
+        if self._backlog is not None and self._lines.last_seq:
+            left = self._backlog.keep(rest, self._lines.submitted)
+        self._account.lose("exit", left)
+        self._account.lose_unseen("exit", unseen)
+        if self._backlog is not None and self._lines.last_seq:
+            self._own_events.done(self._backlog.keep_own(self._own_events.waiting()))
+        # A writer that waits for lines has none in hand to drop.
+        self._times_given_up += bool(count)
+        return len(left) + unseen
+
+    # The steps
+
+    def step(self) -> None:
+        """Take what is there, and write it; without anything to do wait for a line."""
+        try:
+            self._drop_what_was_given_up()
+            self._collect(self._until())
+            if self._in_hand:
+                self._deliver()
+            elif self._is_replay_due():
+                self._replay(others_fit=False)
+            if self.is_ending and self.is_idle():
+                self._end()
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens; the lines are in hand
+            self._were_sent = True
+            diagnostics.warn("writer", "The audit writer failed and tries again: %r", error)
+            self._wait_after(repr(error))
+
+    def _until(self) -> float | None:
+        """Return until when to wait for a line; None for as long as it takes."""
+        if self._in_hand or self.is_ending:
+            return 0.0
+        return None if self._backlog is None else self._backlog.next_look
+
+    def _is_replay_due(self) -> bool:
+        return self._backlog is not None and time.monotonic() >= self._backlog.next_look
+
+    def _collect(self, until: float | None) -> None:
+        """Add to the lines in hand until the batch is full, or its first line old enough; wait for that one *until*."""
+        room = _MAX_BATCH_BYTES - sum(map(lines.size, self._in_hand))
+        is_hurried = until is not None and until <= time.monotonic()
+        while (len(self._in_hand) < self._batch_size and room > 0) or len(self._in_hand) < self._min_batch:
+            try:
+                item = self._lines.get(until)
+            except Empty:
+                return
+            if item is None:
+                if self._lines.is_empty():
+                    return
+                continue
+            snapshot = self._lines.take(item, self._format)
+            if snapshot is not None:
+                self._take_in_hand(snapshot)
+                room -= lines.size(snapshot)
+            if not is_hurried:
+                until, is_hurried = time.monotonic() + self._options.flush_interval, True
+
+    def _take_in_hand(self, snapshot: str) -> None:
+        if not self._in_hand:
+            self._in_hand_since = time.monotonic()
+        self._in_hand.append(lines.headed(snapshot, self._writer.writer_id))
+
+    def _format(self, record: logging.LogRecord) -> str | None:
+        return self._writer.format(record) if is_audit_record(record) else None
+
+    def _deliver(self) -> None:
+        size = max(self._batch_size, self._min_batch)
+        batch, rest = self._in_hand[:size], self._in_hand[size:]
+        written = self._writer.write(batch)
+        if self._drop_what_was_given_up():
+            return
+        self._in_hand = written.left + rest
+        self._account.add(written, batch, were_sent=self._were_sent)
+        for refusal in written.refused:
+            self._writer.reject(refusal)
+        self._settle(written.stored + written.duplicates + len(written.refused))
+        # If the table takes none of them, a further line tells whether the fault is theirs.
+        self._min_batch = len(batch) + 1 if written.verdict is Verdict.CONFIGURATION else 0
+        if written.left:
+            self._were_sent = True
+            self._after_failure(written)
+            return
+        self._were_sent = bool(rest) and self._were_sent
+        self._after_success()
+        if self._is_replay_due() or self._is_replay_refused:
+            self._replay(others_fit=written.stored > 0)
+
+    def _settle(self, count: int) -> None:
+        self._lines.settled += count
+        if self._backlog is not None:
+            # Of the last line it is known only when no other comes after it: see LineQueue.
+            is_all = self.is_idle() and self._lines.settled == self._lines.submitted
+            self._backlog.forget(self._lines.settled + is_all)
+
+    def _drop_what_was_given_up(self) -> bool:
+        """Drop the lines in hand if they were given up meanwhile, and tell whether they were."""
+        if self._times_given_up == self._times_given_up_before:
+            return False
+        self._in_hand, self._times_given_up_before = [], self._times_given_up
+        return True
+
+    def _replay(self, *, others_fit: bool) -> None:
+        """Make rows of lines on disk; those that the table does not take hold up no new ones."""
+        assert self._backlog is not None  # noqa: S101 - there is something to replay
+        written = self._backlog.replay(self._batch_size, others_fit=others_fit)
+        self._is_replay_refused = False
+        if written is None:
+            return
+        if not written.left:
+            self._after_success()
+        elif written.verdict in (Verdict.CONFIGURATION, Verdict.UNKNOWN):
+            self._is_replay_refused = True
+            self._account.fail(written.problem or "")
+            diagnostics.warn("replay", "Audit events wait in the spool: %s", written.problem)
+            self._backlog.put_off()
+        else:
+            self._after_failure(written)
+
+    def _after_success(self) -> None:
+        if self.problem is not None:
+            diagnostics.warn("written again", "Audit events are written again, after: %s", self.problem)
+        self.problem, self._delay = None, 0.0
+        self._batch_size = min(self._batch_size * 2, self._options.batch_size)
+        self._write_own(self._own_events.waiting())
+
+    def _write_own(self, own: list[str]) -> None:
+        if self.problem is None and own:
+            written = self._writer.write(own, others_fit=True)
+            for refusal in written.refused:
+                diagnostics.warn("own", "The audit trail's own rows are refused: %s", refusal.reason)
+            self._own_events.done(len(own) - len(written.left))
+
+    def _end(self) -> None:
+        self._write_own(self._own_events.waiting(last_seq=self._lines.last_seq))
+        if self._backlog is not None:
+            self._own_events.done(self._backlog.keep_own(self._own_events.waiting()))
+            self._backlog.close()
+        self.is_ending = False
+
+    # The database does not take them
+
+    def _after_failure(self, written: Written) -> None:
+        if written.verdict is Verdict.SMALLER:
+            self._batch_size = max(1, self._batch_size // 2)
+        self._put_aside()
+        problem = written.problem or ""
+        self._account.fail(problem)
+        waiting = self._lines.submitted - self._lines.settled
+        if self._backlog is None:
+            diagnostics.warn("waiting", "Audit events wait (%d so far): %s", waiting, problem)
+        elif self._in_hand:
+            text = "Audit events wait (%d so far): %s; and in memory: %s"
+            diagnostics.warn("waiting", text, waiting, problem, self._backlog.problem)
+        else:
+            diagnostics.warn("waiting", "Audit events wait in the spool: %s", problem)
+        self._wait_after(problem)
+
+    def _put_aside(self) -> None:
+        """Put the lines in hand to the spool."""
+        if self._backlog is None or not self._in_hand or self._drop_what_was_given_up():
+            return
+        self._own_events.done(self._backlog.keep_own(self._own_events.waiting()))
+        count = len(self._in_hand)
+        self._in_hand = self._backlog.keep(self._in_hand, self._lines.settled + count)
+        self._min_batch, self._were_sent = 0, bool(self._in_hand)
+        self._settle(count - len(self._in_hand))
+
+    def _wait_after(self, problem: str) -> None:
+        """Wait before the next attempt: longer each time, with jitter, shortly while somebody waits in flush()."""
+        self.problem = problem
+        self._delay = min(max(_MIN_DELAY, self._delay * 2), _MAX_DELAY)
+        begin = time.monotonic()
+        delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, guards nothing
+        while (now := time.monotonic()) < begin + delay and self._times_given_up == self._times_given_up_before:
+            if begin + _MIN_DELAY < now < self._wanted_until:
+                return
+            self._wait(_MIN_DELAY / 4)
+
+    def _wait(self, seconds: float) -> None:
+        if self._backlog is None or self._in_hand:
+            time.sleep(seconds)
+        else:
+            self._collect(time.monotonic() + seconds)
+        self._put_aside()
