@@ -35,6 +35,11 @@ def csv_rows(events: Iterable[AuditEvent], encoding: str = "utf-8") -> Iterator[
         yield _row(_field(*pair, encoding) for pair in _values(event, columns))
 
 
+def csv_row(values: Iterable[Any], encoding: str = "utf-8") -> str:
+    """Return the row of *values* that are no fields of an event, made as harmless."""
+    return _row(_field("", value, encoding) for value in values)
+
+
 def _values(event: AuditEvent, columns: Sequence[str]) -> Iterator[tuple[str, Any]]:
     if added := event.extra.keys() - set(columns):
         raise SchemaError(f"the table got the column {min(added)} while it was read: run the command again")

@@ -13,17 +13,27 @@ _IDS = ("id", *sorted(ID_FIELDS), "writer_id")
 
 def json_array(events: Iterable[AuditEvent]) -> Iterator[str]:
     """Yield the parts of one JSON array, an event at a time."""
-    separator = "[\n"
-    for event in events:
-        yield separator + _indented(to_json_text(json_object(event), indent=2))
-        separator = ",\n"
-    yield "[]\n" if separator == "[\n" else "\n]\n"
+    return array_of(map(json_object, events))
 
 
 def json_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
     """Yield one line of JSON for each event."""
-    for event in events:
-        yield to_json_text(json_object(event)) + "\n"
+    return lines_of(map(json_object, events))
+
+
+def array_of(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the parts of one JSON array, an object at a time."""
+    separator = "[\n"
+    for each in objects:
+        yield separator + _indented(to_json_text(each, indent=2))
+        separator = ",\n"
+    yield "[]\n" if separator == "[\n" else "\n]\n"
+
+
+def lines_of(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield one line of JSON for each object."""
+    for each in objects:
+        yield to_json_text(each) + "\n"
 
 
 def json_object(event: AuditEvent) -> dict[str, Any]:

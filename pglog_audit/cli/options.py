@@ -94,9 +94,14 @@ _pager_option = click.option(
 )
 
 
+def screen_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Call *command* with ``utc: bool`` and ``no_pager: bool``."""
+    return _utc_option(_pager_option(command))
+
+
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call *command* with ``conninfo``, ``table``, ``columns``, ``utc: bool`` and ``no_pager: bool``."""
-    return column_option(_utc_option(_pager_option(database_options(command))))
+    """Call *command* with ``conninfo``, ``table`` and ``columns``, and as :func:`screen_options` does."""
+    return column_option(screen_options(database_options(command)))
 
 
 _writer_option = click.option(
