@@ -131,8 +131,8 @@ def stats() -> dict[str, Any]:
     """
     Return what became of the events of this process.
 
-    Now: ``queued``, events in memory; ``oldest_unsent``, seconds that the oldest event has waited there or in the spool,
-    or None; ``problem``, why events wait, or None; ``spool_bytes`` on disk, or None without a spool.
+    Now: ``queued``, events in memory; ``oldest_unsent``, seconds that the oldest event has waited there or on disk, or
+    None; ``problem``, why events wait, or None; ``spool_bytes`` on disk, or None without a spool.
 
     So far: ``stored``, rows; ``duplicates``, lines that were rows already; ``spooled``, lines put to disk because the
     database did not take them; ``rejected``, lines that it took in no form; ``lost``, counts by reason;

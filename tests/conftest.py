@@ -17,6 +17,7 @@ from pglog_audit import context, diagnostics, schema
 from pglog_audit.local_postgres import LocalPostgres
 
 WRITER = "pglog_writer"
+EVENTS = "SELECT * FROM audit_log WHERE NOT starts_with(action, 'audit.') ORDER BY writer_id, writer_seq"
 _numbers = count(1)
 
 
@@ -28,8 +29,8 @@ class Database:
     owner: str
     writer: str
 
-    def rows(self, query: str = "SELECT * FROM audit_log WHERE action NOT LIKE 'audit.%' ORDER BY writer_id, writer_seq", *params: Any) -> list[dict]:
-        """Return the rows of *query*, asked as the owner."""
+    def rows(self, query: str = EVENTS, *params: Any) -> list[dict]:
+        """Return the rows of *query*, by default all that a caller logged, asked as the owner."""
         with psycopg.connect(self.owner, autocommit=True, row_factory=dict_row) as connection:
             return connection.execute(query, params).fetchall()
 

@@ -25,9 +25,11 @@ def made(capacity=1000, max_bytes=1_000_000):
     return LineQueue(queue.SimpleQueue(), capacity, max_bytes)
 
 
-def put(line_queue, snapshot=SNAPSHOT):
-    """Put *snapshot* without waiting."""
-    return line_queue.put(snapshot, 0, never)
+def put(line_queue, snapshot=SNAPSHOT, timeout=0, is_worth_waiting=never):
+    """Put *snapshot*, by default without waiting, and tell whether there was room."""
+    turned_away = line_queue.put(snapshot, timeout, is_worth_waiting)
+    assert turned_away is None or turned_away.endswith(snapshot[1:])
+    return turned_away is None
 
 
 def taken(line_queue):
@@ -60,7 +62,7 @@ def test_a_line_larger_than_the_queue_is_refused_at_once():
     """A line for which there can never be room waits for none."""
     line_queue = made(max_bytes=3)
     asked = []
-    assert not line_queue.put(SNAPSHOT, None, lambda: asked.append(1) or True)
+    assert not put(line_queue, SNAPSHOT, None, lambda: asked.append(1) or True)
     assert asked == []
 
 
@@ -132,14 +134,14 @@ def test_a_call_that_interrupts_another_in_its_thread_never_waits():
         def qsize(self):
             if not nested:
                 nested.append(None)
-                nested.append(line_queue.put(SNAPSHOT, None, lambda: True))
+                nested.append(put(line_queue, SNAPSHOT, None, lambda: True))
             return super().qsize()
 
     interrupted = Interrupted()
     line_queue = LineQueue(interrupted, 8, 1024)
     for _ in range(7):
         interrupted.put("a line of before")
-    assert line_queue.put(SNAPSHOT, 0, lambda: True) is False
+    assert put(line_queue, SNAPSHOT, 0, lambda: True) is False
     assert nested == [None, True]
 
 
@@ -147,12 +149,12 @@ def test_a_signal_handler_may_log_into_a_full_queue():
     """Without room the handler's line is refused like any other, and nothing waits for itself."""
     line_queue = made(capacity=1)
     results = []
-    before = signal.signal(signal.SIGALRM, lambda *_: results.append(line_queue.put(SNAPSHOT, 0.01, lambda: True)))
+    before = signal.signal(signal.SIGALRM, lambda *_: results.append(put(line_queue, SNAPSHOT, 0.01, lambda: True)))
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.02)
     try:
         put(line_queue)
         while len(results) < 5:
-            line_queue.put(SNAPSHOT, 0.005, lambda: True)
+            put(line_queue, SNAPSHOT, 0.005, lambda: True)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -191,16 +193,16 @@ def test_it_waits_for_room():
         taken(line_queue)
         return True
 
-    assert line_queue.put(SNAPSHOT, None, answered)
+    assert put(line_queue, SNAPSHOT, None, answered)
 
 
 def test_it_waits_from_seven_eighths_on():
     """The last eighth is kept for those who cannot wait: a caller that can is slowed down before."""
     line_queue = made(capacity=16)
     for _ in range(14):
-        assert line_queue.put(SNAPSHOT, None, lambda: pytest.fail("waited with room left"))
+        assert put(line_queue, SNAPSHOT, None, lambda: pytest.fail("waited with room left"))
     asked = []
-    assert line_queue.put(SNAPSHOT, None, lambda: len(asked) < 3 and not asked.append(1))
+    assert put(line_queue, SNAPSHOT, None, lambda: len(asked) < 3 and not asked.append(1))
     assert len(asked) == 3
 
 
@@ -209,7 +211,7 @@ def test_it_stops_waiting_when_that_is_pointless():
     line_queue = made(capacity=1)
     put(line_queue)
     answers = iter([True, True, False])
-    assert not line_queue.put(SNAPSHOT, None, lambda: next(answers))
+    assert not put(line_queue, SNAPSHOT, None, lambda: next(answers))
     assert list(answers) == []
 
 
@@ -217,7 +219,7 @@ def test_it_waits_at_most_its_timeout():
     """A caller goes on without its line when its time is over."""
     line_queue = made(capacity=1)
     put(line_queue)
-    assert not line_queue.put(SNAPSHOT, 0.01, lambda: True)
+    assert not put(line_queue, SNAPSHOT, 0.01, lambda: True)
 
 
 @pytest.mark.parametrize("timeout", [None, 60.0])
@@ -228,7 +230,7 @@ def test_it_never_waits_inside_an_event_loop(timeout, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("slept inside the loop"))
 
     async def main():
-        return line_queue.put(SNAPSHOT, timeout, lambda: True)
+        return put(line_queue, SNAPSHOT, timeout, lambda: True)
 
     assert asyncio.run(main()) is False
 
@@ -239,7 +241,7 @@ def test_a_thread_beside_an_event_loop_may_wait():
     put(line_queue)
 
     async def main():
-        return await asyncio.to_thread(line_queue.put, SNAPSHOT, None, lambda: bool(taken(line_queue)) or True)
+        return await asyncio.to_thread(put, line_queue, SNAPSHOT, None, lambda: bool(taken(line_queue)) or True)
 
     assert asyncio.run(main()) is True
 
@@ -320,8 +322,9 @@ def test_giving_up():
     for _ in range(3):
         put(line_queue)
     line_queue.settled = 1
-    assert line_queue.give_up() == 2
-    assert line_queue.give_up() == 0
+    waiting, count = line_queue.give_up(lambda record: None)
+    assert ([lines.seq(snapshot) for snapshot in waiting], count) == ([1, 2, 3], 2)
+    assert line_queue.give_up(lambda record: None) == ([], 0)
     assert [put(line_queue) for _ in range(4)] == [True] * 3 + [False]
     assert taken(line_queue) == [4, 5, 6]
 
