@@ -52,12 +52,13 @@ def _in_zone(time: datetime, *, utc: bool) -> datetime:
 
 def with_zone(event: AuditEvent, *, utc: bool) -> AuditEvent:
     """Return *event* with its times, also those in columns of the user's, in local time or UTC."""
-    times = {name: _shown(getattr(event, name), utc=utc) for name in ("occurred_at", "recorded_at")}
-    extra: Mapping[str, Any] = {name: _shown(value, utc=utc) for name, value in event.extra.items()}
+    times = {name: shown_time(getattr(event, name), utc=utc) for name in ("occurred_at", "recorded_at")}
+    extra: Mapping[str, Any] = {name: shown_time(value, utc=utc) for name, value in event.extra.items()}
     return replace(event, **times, extra=extra)
 
 
-def _shown(value: Any, *, utc: bool) -> Any:
+def shown_time(value: Any, *, utc: bool) -> Any:
+    """Return *value*, of a row, in local time or UTC if it is a time."""
     # What is no datetime here is the server's text for a time beyond the calendar, or a column of another type.
     if not isinstance(value, datetime) or value.tzinfo is None:
         return value
