@@ -63,11 +63,14 @@ class Account:
         """Count the lines *lost* for *reason*, and tell which one the first of them is."""
         if not lost:
             return
-        with self._lock:
-            self._lost[reason] += len(lost)
-        self._note(reason, lost)
+        self.note(reason, lost)
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         diagnostics.warn(f"lost: {reason}", "Audit event lost (%s): %s%s", why or reason, lines.describe(lost[0]), more)
+
+    def note(self, reason: str, lost: Sequence[str]) -> None:
+        """Count the lines *lost* for *reason*; the caller tells."""
+        self.lose_unseen(reason, len(lost))
+        self._note(reason, lost)
 
     def lose_unseen(self, reason: str, count: int) -> None:
         """Count *count* lines as lost whose numbers nobody knows."""

@@ -80,13 +80,14 @@ class Delivery:
 
     def give_up(self) -> int:
         """Put what waits to the spool, count the rest as lost, and return how many lines that are."""
-        in_hand = list(self._in_hand)
+        # What was given up before is no more ours, though the writer may not have had the time to drop it.
+        in_hand = [] if self._times_given_up != self._times_given_up_before else list(self._in_hand)
         waiting, count = self._lines.give_up(self._format)
         rest = [*in_hand, *(lines.headed(snapshot, self._writer.writer_id) for snapshot in waiting)]
         unseen, left = max(0, count - len(rest)), rest
         if self._backlog is not None and self._lines.last_seq:
             left = self._backlog.keep(rest, self._lines.submitted)
-        self._account.lose("exit", left)
+        self._account.note("exit", left)
         self._account.lose_unseen("exit", unseen)
         if self._backlog is not None and self._lines.last_seq:
             self._own_events.done(self._backlog.keep_own(self._own_events.waiting()))

@@ -214,6 +214,11 @@ class PostgresHandler(UnlockedHandler):
             for event, was_moved, line in zip(events, moved, chunk, strict=True)
         ]
 
+    def abandon_if_forked(self) -> None:
+        """Begin a sequence of this process's own, unless it is."""
+        if self._pid != os.getpid():
+            self.abandon()
+
     def abandon(self) -> None:
         """Let go of what a forked child inherited."""
         self._start()

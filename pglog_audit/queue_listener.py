@@ -50,6 +50,7 @@ class AuditQueueListener(QueueListener):
         self.shutdown_timeout = self.options.shutdown_timeout
         self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
         self._started_by_hand = False
+        self.writer.abandon_if_forked()  # it may be as old as the configuration
         record = self._record if self.options.journal else None
         self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes, record))
         processes.add(self)

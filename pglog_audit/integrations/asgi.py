@@ -140,9 +140,9 @@ async def _flush_off_loop() -> None:
 def _flush(timeout: float | None = None) -> None:
     # Where the handlers were never loaded nothing was ever logged, and psycopg need not be there.
     handlers = sys.modules.get("pglog_audit.handlers")
-    if handlers and timeout is not None:
-        sys.modules["pglog_audit.processes"].end(sys.modules["pglog_audit.processes"].writers(), timeout)
-    if handlers and (left := handlers.flush(0.0 if timeout else None)):
+    if handlers and (left := handlers.flush(timeout)):
         # Past atexit nobody else says it.
         text = "%d audit events were not written when the application had shut down: %s"
         diagnostics.warn("shutdown", text, left, handlers.stats()["problem"] or "it took too long")
+    elif handlers and timeout is not None and (processes := sys.modules.get("pglog_audit.processes")):
+        processes.end(processes.writers(), 0.5)

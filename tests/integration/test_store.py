@@ -235,7 +235,7 @@ def test_batches_are_bounded_by_lines_and_by_bytes(database):
         "CREATE TRIGGER measure AFTER INSERT ON plain REFERENCING NEW TABLE AS new_rows"
         " FOR EACH STATEMENT EXECUTE FUNCTION measure()"
     )
-    logger = configure(database.writer, table="plain", batch_size=100)
+    logger = configure(database.writer, table="plain", batch_size=100, lifecycle=False)
     log(logger, 1000)
     for _ in range(60):
         logger.info("Report kept", extra=audit("report.keep", metadata={"text": "x" * 200_000}))
