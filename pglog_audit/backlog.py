@@ -96,15 +96,11 @@ class Backlog:
         if self._options.journal:
             self._spool.forget(number)
 
-    def keep(self, batch: Sequence[str], number: int) -> list[str]:
-        """
-        Keep *batch* on disk, and return the lines of it for which there is no room.
-
-        :param number: how many lines the journal has up to the end of *batch*.
-        """
+    def keep(self, batch: Sequence[str]) -> list[str]:
+        """Keep *batch* on disk, and return the lines of it for which there is no room."""
         unrecorded = [line for line in batch if not isinstance(line, Recorded)]
         if len(unrecorded) < len(batch):
-            self._spool.keep(number)
+            self._spool.keep()
         left = unrecorded[self._spool.append(unrecorded) :] if unrecorded else []
         self._account.count("spooled", len(batch) - len(left))
         self._note(len(batch) - len(left))

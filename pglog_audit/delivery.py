@@ -86,7 +86,7 @@ class Delivery:
         rest = [*in_hand, *(lines.headed(snapshot, self._writer.writer_id) for snapshot in waiting)]
         unseen, left = max(0, count - len(rest)), rest
         if self._backlog is not None and self._lines.last_seq:
-            left = self._backlog.keep(rest, self._lines.submitted)
+            left = self._backlog.keep(rest)
         self._account.note("exit", left)
         self._account.lose_unseen("exit", unseen)
         if self._backlog is not None and self._lines.last_seq:
@@ -248,7 +248,7 @@ class Delivery:
             return
         self._own_events.done(self._backlog.keep_own(self._own_events.waiting()))
         count = len(self._in_hand)
-        self._in_hand = self._backlog.keep(self._in_hand, self._lines.settled + count)
+        self._in_hand = self._backlog.keep(self._in_hand)
         self._min_batch, self._were_sent = 0, bool(self._in_hand)
         self._settle(count - len(self._in_hand))
 

@@ -131,7 +131,7 @@ class PostgresHandler(UnlockedHandler):
 
     def _put_aside(self, seq: int, line: str, problem: str) -> None:
         self.account.fail(problem)
-        if self.backlog is None or self.backlog.keep([line], seq):
+        if self.backlog is None or self.backlog.keep([line]):
             self.account.lose("not stored", [line], problem)
 
     def reject(self, refusal: Refusal) -> None:

@@ -97,7 +97,7 @@ class AuditQueueListener(QueueListener):
     def _put_aside(self, turned_away: str) -> None:
         backlog, reason, why = self.writer.backlog, "queue full", None
         if backlog is not None:
-            if not backlog.keep([lines.headed(turned_away, self.writer.writer_id)], self._lines.submitted):
+            if not backlog.keep([lines.headed(turned_away, self.writer.writer_id)]):
                 return
             reason, why = "spool", backlog.problem
         self.writer.account.lose(reason, [turned_away], why)

@@ -62,6 +62,10 @@ class Segment:
         self._keeps_unsynced = keeps_unsynced
         self._identity = os.fstat(descriptor)
         self.begin = self._synced = self.size = len(header.render())
+        self.last_number = 0
+        """Of the recorded lines in it: when as many are rows, none of these is needed any more."""
+        self.is_kept = False
+        """Whether something in it is to be replayed."""
         self.is_torn = False
         """Whether it may end in half a line, and must not be appended to."""
 
@@ -113,6 +117,12 @@ class Segment:
         self.size = self._synced
         self.unsynced.clear()
         self.is_torn = False
+
+    def empty(self) -> None:
+        """Drop all lines: they are rows."""
+        os.ftruncate(self.descriptor, self.begin)
+        self._synced = self.size = self.begin
+        self.unsynced.clear()
 
     def is_in_place(self) -> bool:
         """Tell whether the file still is where others will find it."""

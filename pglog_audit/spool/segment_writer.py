@@ -39,11 +39,14 @@ class SpoolWriter:
         self._number = 0
         self._current: Segment | None = None
         self._held: dict[Path, Segment] = {}
+        self._recorded: dict[Path, Segment] = {}
+        """Closed segments of which nothing is to be replayed unless we die."""
 
-    def append_some(self, chunks: list[bytes]) -> int:
+    def append_some(self, chunks: list[bytes], number: int | None = None) -> int:
         """
         Append the first of *chunks*, and return how many; none where the next call may do better.
 
+        :param number: of a line that is recorded, and to be replayed only if it is not forgotten.
         :raises OSError: the disk takes none.
         :raises SpoolError: the quota has no room, or the directory is not to be used.
         """
@@ -51,6 +54,10 @@ class SpoolWriter:
         is_fresh = not current.has_lines
         count, error = current.append(self._fitting(current, chunks))
         self._quota.used += sum(map(len, chunks[:count]))
+        if number is None:
+            current.is_kept = True
+        else:
+            current.last_number = number
         if not current.is_in_place():
             count, error = 0, self._after_removal(current)
         elif count and self._fsync == "always":
@@ -60,14 +67,14 @@ class SpoolWriter:
         # Another file may take what this one does not: it was removed, or is as long as the process may make one.
         if is_fresh or error.errno not in (errno.EFBIG, errno.ENOENT):
             raise error
-        self.seal()
+        self._close_current()
         return 0
 
     def _writable(self, size: int) -> Segment:
         """Return the segment that takes a line of *size* bytes now."""
         current = self._current
         if current is not None and (current.is_torn or (current.has_lines and current.size + size > SEGMENT_BYTES)):
-            self.seal()
+            self._close_current()
         if self._current is None:
             self._current = self._create()
         return self._current
@@ -109,10 +116,39 @@ class SpoolWriter:
 
     def seal(self) -> None:
         """
-        Close the current segment, so that it can be replayed.
+        Close the current segment so that it can be replayed, unless it has nothing but recorded lines.
 
         :raises OSError: it could not be made durable; it is closed and will be replayed all the same.
         """
+        if self._current is not None and (self._current.is_kept or not self._current.has_lines):
+            self._close_current()
+
+    def forget(self, number: int) -> None:
+        """Drop what was recorded up to *number*, as far as nothing else stands in the same segment."""
+        for path, closed in list(self._recorded.items()):
+            if closed.last_number > number:
+                break
+            del self._recorded[path]
+            self._quota.used -= closed.size
+            closed.remove()
+        current = self._current
+        if current is None or current.is_kept or current.is_torn or current.last_number > number:
+            return
+        if current.has_lines:
+            size = current.size
+            current.empty()
+            self._quota.used -= size - current.size
+
+    def keep(self) -> None:
+        """Let what was recorded and not forgotten be replayed."""
+        for path in list(self._recorded):
+            closed = self._recorded.pop(path)
+            closed.is_kept = True
+            self._hold(closed)
+        if self._current is not None and self._current.has_lines:
+            self._current.is_kept = True
+
+    def _close_current(self) -> None:
         current, self._current = self._current, None
         if current is None:
             return
@@ -138,6 +174,7 @@ class SpoolWriter:
         except OSError as error:
             diagnostics.warn("spool fsync", "%s could not be made durable: %s", current.path, error.strerror)
             anew = self._write_anew(current.unsynced)
+            anew.is_kept, anew.last_number = current.is_kept, current.last_number
             self._drop_unsynced(current)
             return anew
         return current
@@ -166,6 +203,9 @@ class SpoolWriter:
             self._quota.used -= closed.size
             closed.remove()
             return
+        if not closed.is_kept:
+            self._recorded[closed.path] = closed
+            return
         self._held[closed.path] = closed
         if len(self._held) > MAX_HELD:
             self._held.pop(next(iter(self._held))).close()
@@ -177,13 +217,14 @@ class SpoolWriter:
     def close(self) -> None:
         """Close everything; what is on disk stays for whoever comes next."""
         try:
-            self.seal()
+            self._close_current()
         finally:
-            for closed in self._held.values():
+            for closed in [*self._held.values(), *self._recorded.values()]:
                 closed.close()
             self._held.clear()
+            self._recorded.clear()
 
     def descriptors(self) -> Iterator[int]:
         """Return the descriptors that are open."""
         current = [self._current] if self._current else []
-        return (each.descriptor for each in [*current, *self._held.values()])
+        return (each.descriptor for each in [*current, *self._held.values(), *self._recorded.values()])

@@ -83,15 +83,22 @@ class Spool:
             self._is_busy = True
             try:
                 work()
-            except SpoolError as error:
-                self.problem = str(error)
-            except OSError as error:
-                self.problem = f"the spool {self._directory.path} does not work: {error.strerror or error}"
+            except (SpoolError, OSError) as error:
+                self._fail(error)
             else:
                 return True
             finally:
                 self._is_busy = False
         return False
+
+    def _fail(self, error: Exception) -> None:
+        what = error.strerror or error if isinstance(error, OSError) else ""
+        self.problem = f"the spool {self._directory.path} does not work: {what}" if what else str(error)
+
+    @property
+    def used(self) -> int:
+        """Bytes of all segments and rejects, as far as we know without looking."""
+        return self._quota.used
 
     def append(self, lines: Sequence[str]) -> int:
         """
@@ -112,8 +119,39 @@ class Spool:
         self._attempt(append_all)
         return kept
 
+    def record(self, line: str, number: int) -> bool:
+        """
+        Append *line* to the journal, and tell whether it is kept: to be replayed, unless it is forgotten before we die.
+
+        :param number: as :meth:`forget` takes it; never less than that of the line before.
+        """
+        chunk = _encode(line)
+        with self._lock:
+            # As in _attempt, without its price: this is in the path of every log call.
+            if self._is_busy:
+                return False
+            self._is_busy = True
+            try:
+                while not self._writer.append_some([chunk], number):
+                    pass
+                self.problem = None
+            except (SpoolError, OSError) as error:
+                self._fail(error)
+                return False
+            finally:
+                self._is_busy = False
+        return True
+
+    def forget(self, number: int) -> None:
+        """Drop the recorded lines up to *number* from the disk: they are rows."""
+        self._attempt(lambda: self._writer.forget(number))
+
+    def keep(self) -> None:
+        """Let what was recorded and not forgotten be replayed, as what was appended is."""
+        self._attempt(self._writer.keep)
+
     def seal(self) -> None:
-        """Close the current segment, so that it can be replayed; the next line opens another."""
+        """Close the current segment so that it can be replayed, unless it has nothing but recorded lines."""
         self._attempt(self._writer.seal)
 
     def take(self, max_lines: int, max_bytes: int) -> Taken | None:
