@@ -141,6 +141,8 @@ class Backlog:
             self._since, self.next_look = None, time.monotonic() + ORPHANS_INTERVAL
             return None
         written = self._write(taken.lines, others_fit=others_fit)
+        # Counters are of events alone.
+        written.stored -= min(written.stored, sum(map(lines.is_own, taken.lines)))
         self._account.add(written, taken.lines, were_sent=True)
         if written.left:
             self._spool.rewind()
