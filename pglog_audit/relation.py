@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
-from psycopg import Cursor, sql
+from psycopg import sql
 
 from .errors import SchemaError
 from .event import AuditEvent
 from .question import Condition, Question, Range
+from .reading import Reader
 from .sql import template
-
-Reader: TypeAlias = Cursor[tuple[Any, ...]]
 
 _ORDERED_BY = ("occurred_at", "id")
 _MOST_EDGES = 8

@@ -8,10 +8,6 @@ from typing import Any, TypeAlias, overload
 
 import psycopg
 from psycopg import sql
-from psycopg.abc import Buffer
-from psycopg.adapt import Loader
-from psycopg.rows import tuple_row
-from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
 from psycopg_pool import ConnectionPool
 
 from . import page_cursor
@@ -21,8 +17,9 @@ from .event import EVENT_FIELDS, AuditEvent, Id
 from .page_cursor import Position
 from .question import MAX_LIMIT as MAX_LIMIT
 from .question import Question
-from .relation import Reader, Relation, find_relation
-from .sql import check_table, template
+from .reading import Reader, reading
+from .relation import Relation, find_relation
+from .sql import check_table
 
 _Connect: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
@@ -157,12 +154,8 @@ class AuditLog:
 
     @contextmanager
     def _read(self) -> Iterator[Reader]:
-        with self._connect() as connection, connection.transaction():
-            # Not connection.cursor(): a pool's connections may have other placeholders and rows than ours.
-            reader = psycopg.Cursor(connection, row_factory=tuple_row)
-            for name, loader in _LOADERS.items():
-                reader.adapters.register_loader(name, loader)
-            yield reader.execute(template("read_only"), prepare=False)
+        with self._connect() as connection, reading(connection) as reader:
+            yield reader
 
 
 def _opener(conninfo: str) -> _Connect:
@@ -215,21 +208,3 @@ def _cursor(last: AuditEvent, question: Question) -> str:
     if last.occurred_at is None or last.id is None:
         raise SchemaError("a row without occurred_at or id has no place in the order: make both columns NOT NULL")
     return page_cursor.encode(Position(str(last.occurred_at), str(last.id), question.reverse))
-
-
-def _lenient(loader: type[Loader]) -> type[Loader]:
-    def load(self: Loader, data: Buffer) -> Any:
-        # One row with infinity in a column must not hide all the others.
-        try:
-            return loader.load(self, data)
-        except psycopg.DataError:
-            return bytes(data).decode()
-
-    return type(f"Lenient{loader.__name__}", (loader,), {"load": load})
-
-
-_LOADERS = {
-    "date": _lenient(DateLoader),
-    "timestamp": _lenient(TimestampLoader),
-    "timestamptz": _lenient(TimestamptzLoader),
-}
