@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .event import AuditEvent as AuditEvent
     from .event import audit as audit
     from .formatter import AuditFormatter as AuditFormatter
+    from .gaps import Gap as Gap
+    from .gaps import Gaps as Gaps
     from .handlers import AuditHandler as AuditHandler
     from .handlers import flush as flush
     from .handlers import stats as stats
@@ -34,6 +36,8 @@ _MODULES = {
     "SchemaError": "errors",
     "AuditFilter": "audit_filter",
     "AuditFormatter": "formatter",
+    "Gap": "gaps",
+    "Gaps": "gaps",
     "AuditHandler": "handlers",
     "flush": "handlers",
     "stats": "handlers",

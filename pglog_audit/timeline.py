@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, overload
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -14,6 +15,7 @@ from . import page_cursor
 from .conninfo import check_conninfo, require_conninfo
 from .errors import ConfigurationError, SchemaError
 from .event import EVENT_FIELDS, AuditEvent, Id
+from .gaps import Gaps
 from .page_cursor import Position
 from .question import MAX_LIMIT as MAX_LIMIT
 from .question import Question
@@ -151,6 +153,21 @@ class AuditLog:
             relation = find_relation(reader, self._table, self._columns)
             _execute(reader, relation.select_one(), {"id": str(id)})
             return next(relation.events(reader), None)
+
+    def gaps(self, *, since: datetime | None = None, writer_id: UUID | str | None = None) -> Gaps:
+        """
+        Return what the numbers of the writers do not tell: missing events, explained or not, and unknown ends.
+
+        The whole table is read once, in one statement. Iterate over the result to its end or close it: until then it
+        holds a connection.
+
+        :param since: only writers with a row at this time or later, an aware datetime; of these all rows are looked at.
+        :param writer_id: only this writer.
+        :raises ConfigurationError: a value that can never match.
+        :raises SchemaError: while iterating: there is no such table, or its rows carry no writer's numbers.
+        :raises psycopg.Error: while iterating: no connection, no privilege, or row-level security that hides rows.
+        """
+        return Gaps(self._read, self._table, self._columns, since=since, writer_id=writer_id)
 
     @contextmanager
     def _read(self) -> Iterator[Reader]:

@@ -13,7 +13,7 @@ from .. import diagnostics
 from ..errors import SchemaError, UnreachableError
 from ..finding import Finding
 from ..verdict import words
-from . import guards, insertion, months, privileges, server, table
+from . import gaps, guards, insertion, months, privileges, server, table
 from .subject import Subject, find_subject
 from .target import Target
 
@@ -33,8 +33,9 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "foreign keys": insertion.check_foreign_keys,
     "triggers": insertion.check_triggers,
     "insert": insertion.check_insert,
+    "gaps": gaps.check_gaps,
 }
-_OURS_ALONE = ("guards", "months", "default rows")
+_OURS_ALONE = ("guards", "months", "default rows", "gaps")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
-from pglog_audit import AuditHandler, audit, audit_context
+from pglog_audit import AuditHandler, AuditLog, audit, audit_context
 
 from .reader import README, is_installation, read_sections
 
@@ -258,6 +259,17 @@ def test_the_command_line(reader) -> None:
         reader.database.execute(statement, id_, *values, *parts)
     reader.follow("The command line")
     assert (reader.home / "denied.csv").read_text().count("guest.check_in") == 2
+
+
+def test_gaps(reader) -> None:
+    """What is missing is told with its explanation or without, and the auditor's own explanation counts."""
+    writer = "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51"
+    start, gap = {"host": "web-1", "pid": 4711}, {"reason": "queue full", "ranges": [[3, 5]], "count": 3}
+    rows = [(0, "audit.start", start), *((seq, "ticket.open", {}) for seq in (1, 2, 6, 7)), (9, "audit.gap", gap)]
+    statement = "INSERT INTO audit_log (writer_id, writer_seq, action, metadata, service) VALUES (%s, %s, %s, %s, %s)"
+    for seq, action, metadata in rows:
+        reader.database.execute(statement, writer, seq, action, Jsonb(metadata), "booking" if seq == 0 else None)
+    reader.follow("Gaps", log=AuditLog(reader.owner))
 
 
 def test_when_something_is_wrong(reader) -> None:

@@ -3,7 +3,7 @@
 import inspect
 import re
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
@@ -13,6 +13,7 @@ from pglog_audit import AuditFilter, AuditFormatter, AuditHandler, AuditLog, aud
 from pglog_audit.careful_lines import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 from pglog_audit.cli.commands import cli
 from pglog_audit.conninfo import find_conninfo
+from pglog_audit.gaps import GapKind
 from pglog_audit.integrations import asgi, wsgi
 from pglog_audit.options import HandlerOptions, WriterOptions
 
@@ -109,6 +110,14 @@ def test_every_public_name_is_mentioned(name: str) -> None:
 def test_every_parameter_of_reading_back_is_mentioned(name: str) -> None:
     """Reading back is described whole."""
     assert name == "self" or f"`{name}`" in TEXT.partition("## Reading back")[2].partition("\n## ")[0]
+
+
+def test_every_kind_of_gap_is_described() -> None:
+    """The table has the kinds of the code, and the section what AuditLog.gaps takes."""
+    [rows] = read_tables("Gaps")
+    assert [names_in(row[0])[0] for row in rows] == [*get_args(GapKind)]
+    section = TEXT.partition("## Gaps")[2].partition("\n## ")[0]
+    assert all(f"`{name}`" in section for name in parameters(AuditLog.gaps) if name != "self")
 
 
 def test_the_variables_of_the_environment() -> None:

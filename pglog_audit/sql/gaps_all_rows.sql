@@ -1,0 +1,2 @@
+-- Let the server refuse where row-level security would hide rows: hidden ones would look missing.
+SET LOCAL row_security = off
