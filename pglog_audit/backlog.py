@@ -12,7 +12,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
-from . import diagnostics
+from . import diagnostics, lines
 from .account import Account
 from .errors import SpoolError
 from .lines import Recorded
