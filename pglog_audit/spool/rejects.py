@@ -2,8 +2,26 @@
 
 import json
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from ..errors import SpoolError
+from .directory import REJECTS, files
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A line that cannot become a row."""
+
+    time: datetime | None
+    """When it was rejected."""
+    sqlstate: str | None
+    """The server's code; None if it is no event at all."""
+    reason: str
+    line: str
+    """As it was in the spool: ``line.encode("utf-8", "surrogateescape")`` gives also bytes that are no UTF-8."""
 
 
 class Rejects:
@@ -39,11 +57,7 @@ class Rejects:
 
 
 def render(line: str | bytes, sqlstate: str | None, reason: str) -> bytes:
-    """
-    Return what is kept of *line*.
-
-    Bytes that are no UTF-8 are kept exactly: ``line.encode("utf-8", "surrogateescape")`` gives them back.
-    """
+    """Return the line of the file that :func:`read_rejects` makes a :class:`Reject` of."""
     text = line if isinstance(line, str) else line.decode("utf-8", "surrogateescape")
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     # In ASCII, which takes what is no UTF-8, too.
@@ -58,3 +72,27 @@ def _write(descriptor: int, rendered: bytes) -> None:
     except OSError:
         os.ftruncate(descriptor, size)
         raise
+
+
+def read_rejects(path: Path) -> Iterator[Reject]:
+    """
+    Yield the rejects in the directory *path* of a target, of each writer in the order in which they came.
+
+    :raises SpoolError: they are not to be read.
+    """
+    try:
+        for name in sorted(entry.path for entry in files(path) if entry.name.endswith(REJECTS)):
+            with open(name, "rb") as file:
+                yield from map(_parse, file)
+    except OSError as error:
+        raise SpoolError(f"the rejects in {path} are not to be read ({error.strerror}): ask as their owner") from None
+
+
+def _parse(rendered: bytes) -> Reject:
+    try:
+        fields = json.loads(rendered)
+        time = datetime.fromisoformat(fields["time"])
+        return Reject(time, fields["sqlstate"], str(fields["reason"]), str(fields["line"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        text = rendered.decode("utf-8", "surrogateescape").removesuffix("\n")
+        return Reject(None, None, "damaged among the rejects", text)

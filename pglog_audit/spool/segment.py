@@ -62,17 +62,22 @@ class Segment:
         self._keeps_unsynced = keeps_unsynced
         self._identity = os.fstat(descriptor)
         self.begin = self._synced = self.size = len(header.render())
-        self.last_number = 0
-        """Of the recorded lines in it: when as many are rows, none of these is needed any more."""
-        self.is_kept = False
-        """Whether something in it is to be replayed."""
         self.is_torn = False
         """Whether it may end in half a line, and must not be appended to."""
+        self.is_kept = False
+        """Whether a line of it is nowhere else."""
+        self.last = 0
+        """The number of its last recorded line."""
 
     @property
     def has_lines(self) -> bool:
-        """Whether there is anything to replay."""
+        """Whether there is anything in it."""
         return self.is_torn or self.size > self.begin
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is to be replayed: also for a line that nobody counts, because a signal handler ended the call."""
+        return self.is_torn or self.is_kept
 
     def append(self, chunks: Sequence[bytes]) -> tuple[int, OSError | None]:
         """Append *chunks*, which are whole lines; return how many are in the file, and why no more."""
@@ -113,15 +118,16 @@ class Segment:
 
     def drop_unsynced(self) -> None:
         """Cut off what is not durable."""
-        os.ftruncate(self.descriptor, self._synced)
-        self.size = self._synced
-        self.unsynced.clear()
+        self._cut(self._synced)
         self.is_torn = False
 
     def empty(self) -> None:
-        """Drop all lines: they are rows."""
-        os.ftruncate(self.descriptor, self.begin)
-        self._synced = self.size = self.begin
+        """Cut off all lines."""
+        self._cut(self.begin)
+
+    def _cut(self, size: int) -> None:
+        os.ftruncate(self.descriptor, size)
+        self.size = self._synced = size
         self.unsynced.clear()
 
     def is_in_place(self) -> bool:

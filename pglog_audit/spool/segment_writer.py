@@ -1,12 +1,16 @@
 """
 The writing side of a spool: one segment after the other, each locked as long as we live or until it is replayed.
 
+Lines are appended, which are nowhere else, or recorded, which are in memory too. A segment of recorded lines alone is
+not replayed, and goes when all of them are forgotten, unless one is to be kept: then it is like any other.
+
 What fsync(2) failed to make durable is written anew into another file. On the same one the next fsync would succeed,
 though the kernel may have dropped the pages: https://wiki.postgresql.org/wiki/Fsync_Errors
 """
 
 import errno
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,28 +42,83 @@ class SpoolWriter:
         self._fsync = fsync
         self._number = 0
         self._current: Segment | None = None
+        self._recorded: deque[Segment] = deque()
+        """Closed segments of which nothing is to be replayed unless we die, the oldest first."""
+        self._missing = 0
+        """The last recorded line in a segment that was removed from under us."""
         self._held: dict[Path, Segment] = {}
-        self._recorded: dict[Path, Segment] = {}
-        """Closed segments of which nothing is to be replayed unless we die."""
+        """Closed segments that are to be replayed."""
 
-    def append_some(self, chunks: list[bytes], number: int | None = None) -> int:
+    def record(self, chunk: bytes, number: int) -> None:
+        """
+        Append the recorded line *number*.
+
+        :raises OSError: the disk does not take it.
+        :raises SpoolError: the quota has no room, or the directory is not to be used.
+        """
+        if not self._append_at_once(chunk):
+            while not self._append_some((chunk,)):
+                pass
+        if self._current is not None:
+            self._current.last = number
+
+    def _append_at_once(self, chunk: bytes) -> bool:
+        """Append a line if that is all there is to do, and tell whether it was."""
+        current, size = self._current, len(chunk)
+        if current is None or current.is_torn or current.size + size > SEGMENT_BYTES or self._fsync == "always":
+            return False
+        self._quota.room(size)
+        count, _ = current.append((chunk,))
+        self._quota.used += count * size
+        return count > 0
+
+    def forget(self, number: int) -> None:
+        """
+        Remove the recorded lines up to *number*, as far as nothing else stands in the same segment.
+
+        :raises OSError: the disk fails; they may come back.
+        """
+        if number >= self._missing:
+            self._missing = 0
+        while self._recorded and self._recorded[0].last <= number:
+            self._remove(self._recorded.popleft())
+        current = self._current
+        if current is None or not current.has_lines or not self._is_there(current):
+            return
+        if current.last <= number and not current.is_wanted:
+            self._quota.used -= current.size - current.begin
+            current.empty()
+
+    def keep(self) -> bool:
+        """Let all recorded lines be replayed, and tell whether they are there: nobody removed them."""
+        while self._recorded:
+            closed = self._recorded.popleft()
+            if self._is_there(closed):
+                self._hold(closed)
+        current = self._current
+        if current is not None and current.has_lines and self._is_there(current):
+            current.is_kept = True
+        return not self._missing
+
+    def append_some(self, chunks: Sequence[bytes]) -> int:
         """
         Append the first of *chunks*, and return how many; none where the next call may do better.
 
-        :param number: of a line that is recorded, and to be replayed only if it is not forgotten.
         :raises OSError: the disk takes none.
         :raises SpoolError: the quota has no room, or the directory is not to be used.
         """
+        count = self._append_some(chunks)
+        if count and self._current is not None:
+            self._current.is_kept = True
+        return count
+
+    def _append_some(self, chunks: Sequence[bytes]) -> int:
         current = self._writable(len(chunks[0]))
         is_fresh = not current.has_lines
         count, error = current.append(self._fitting(current, chunks))
         self._quota.used += sum(map(len, chunks[:count]))
-        if number is None:
-            current.is_kept = True
-        else:
-            current.last_number = number
-        if not current.is_in_place():
-            count, error = 0, self._after_removal(current)
+        if not self._is_there(current):
+            count, error = 0, FileNotFoundError(errno.ENOENT, "files are removed as soon as they are made")
         elif count and self._fsync == "always":
             self._secure(current)
         if count or error is None:
@@ -101,52 +160,32 @@ class SpoolWriter:
             raise
         return created
 
-    def _fitting(self, current: Segment, chunks: list[bytes]) -> list[bytes]:
+    def _fitting(self, current: Segment, chunks: Sequence[bytes]) -> Sequence[bytes]:
         """Return the first of *chunks*, as many as the quota, one write and the segment have room for."""
         first = len(chunks[0])
         room = self._quota.room(first)
         count, _ = segment.whole(chunks, min(room, max(first, min(_MAX_WRITE, SEGMENT_BYTES - current.size))))
         return chunks[:count]
 
-    def _after_removal(self, current: Segment) -> OSError:
-        self._current = None
-        current.close()
-        diagnostics.warn("spool removed", "%s was removed while it was in use, and its lines with it", current.path)
-        return FileNotFoundError(errno.ENOENT, "files are removed as soon as they are made")
+    def _is_there(self, own: Segment) -> bool:
+        """Tell whether others can find it; let go of it if they cannot."""
+        if own.is_in_place():
+            return True
+        if own is self._current:
+            self._current = None
+        own.close()
+        self._missing = max(self._missing, own.last)
+        diagnostics.warn("spool removed", "%s was removed while it was in use, and its lines with it", own.path)
+        return False
 
     def seal(self) -> None:
         """
-        Close the current segment so that it can be replayed, unless it has nothing but recorded lines.
+        Close the current segment if it is to be replayed, or was left empty.
 
         :raises OSError: it could not be made durable; it is closed and will be replayed all the same.
         """
-        if self._current is not None and (self._current.is_kept or not self._current.has_lines):
+        if self._current is not None and (self._current.is_wanted or not self._current.last):
             self._close_current()
-
-    def forget(self, number: int) -> None:
-        """Drop what was recorded up to *number*, as far as nothing else stands in the same segment."""
-        for path, closed in list(self._recorded.items()):
-            if closed.last_number > number:
-                break
-            del self._recorded[path]
-            self._quota.used -= closed.size
-            closed.remove()
-        current = self._current
-        if current is None or current.is_kept or current.is_torn or current.last_number > number:
-            return
-        if current.has_lines:
-            size = current.size
-            current.empty()
-            self._quota.used -= size - current.size
-
-    def keep(self) -> None:
-        """Let what was recorded and not forgotten be replayed."""
-        for path in list(self._recorded):
-            closed = self._recorded.pop(path)
-            closed.is_kept = True
-            self._hold(closed)
-        if self._current is not None and self._current.has_lines:
-            self._current.is_kept = True
 
     def _close_current(self) -> None:
         current, self._current = self._current, None
@@ -156,7 +195,7 @@ class SpoolWriter:
             if self._fsync != "never" and current.has_lines:
                 current = self._durable(current)
         finally:
-            self._hold(current)
+            self._put_away(current)
 
     def _secure(self, current: Segment) -> None:
         """Make what was appended durable; if that fails, leave it nowhere: it does not count as kept."""
@@ -174,7 +213,7 @@ class SpoolWriter:
         except OSError as error:
             diagnostics.warn("spool fsync", "%s could not be made durable: %s", current.path, error.strerror)
             anew = self._write_anew(current.unsynced)
-            anew.is_kept, anew.last_number = current.is_kept, current.last_number
+            anew.is_kept, anew.last = current.is_wanted, current.last
             self._drop_unsynced(current)
             return anew
         return current
@@ -194,18 +233,24 @@ class SpoolWriter:
     def _drop_unsynced(self, old: Segment) -> None:
         with suppress(OSError):  # then they come twice
             old.drop_unsynced()
-        self._hold(old)
+        self._put_away(old)
         self._quota.measure()
+
+    def _put_away(self, closed: Segment) -> None:
+        """Put a closed segment to its like."""
+        if not closed.has_lines:
+            self._remove(closed)
+        elif closed.is_wanted:
+            self._hold(closed)
+        else:
+            self._recorded.append(closed)
+
+    def _remove(self, closed: Segment) -> None:
+        self._quota.used -= closed.size
+        closed.remove()
 
     def _hold(self, closed: Segment) -> None:
         """Keep a closed segment locked until we replay it."""
-        if not closed.has_lines:
-            self._quota.used -= closed.size
-            closed.remove()
-            return
-        if not closed.is_kept:
-            self._recorded[closed.path] = closed
-            return
         self._held[closed.path] = closed
         if len(self._held) > MAX_HELD:
             self._held.pop(next(iter(self._held))).close()
@@ -219,12 +264,15 @@ class SpoolWriter:
         try:
             self._close_current()
         finally:
-            for closed in [*self._held.values(), *self._recorded.values()]:
+            for closed in self._closed():
                 closed.close()
-            self._held.clear()
             self._recorded.clear()
+            self._held.clear()
 
     def descriptors(self) -> Iterator[int]:
         """Return the descriptors that are open."""
         current = [self._current] if self._current else []
-        return (each.descriptor for each in [*current, *self._held.values(), *self._recorded.values()])
+        return (each.descriptor for each in [*current, *self._closed()])
+
+    def _closed(self) -> list[Segment]:
+        return [*self._recorded, *self._held.values()]

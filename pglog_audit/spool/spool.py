@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from ..errors import ConfigurationError, SpoolError
 from . import rejects, segment
@@ -28,8 +28,8 @@ class Spool:
     """
     Keep lines on disk and give them back, oldest segment first.
 
-    One a writer and process. Nothing is touched before the first use. Two threads may use it: one calls :meth:`append`
-    and :meth:`seal`, the other everything else. A signal handler that appends in the middle of these keeps nothing.
+    One a writer and process. Nothing is touched before the first use. :meth:`take` and what follows on it are for one
+    thread at a time, the rest for any. A signal handler that appends or records in the middle of these keeps nothing.
 
     :param directory: of all targets; ours alone, and made if only its last part is missing.
     :param target: what the lines are for, without password; only spools of an equal target replay them.
@@ -41,14 +41,14 @@ class Spool:
     """
 
     def __init__(
-        self, directory: Path, target: str, writer_id: str, *, max_bytes: int = 1024**3, fsync: Fsync = "rotate"
+        self, directory: str | Path, target: str, writer_id: str, *, max_bytes: int = 1024**3, fsync: Fsync = "rotate"
     ) -> None:
         if not segment.IS_SUPPORTED:
             raise SpoolError(f"the spool {directory} needs flock(2), which this system has not: leave the option out")
         if fsync not in get_args(Fsync):
             raise ConfigurationError(f"fsync is {fsync!r}: write one of {', '.join(get_args(Fsync))}")
         self.target = target
-        self._directory = SpoolDirectory(directory, target, is_durable=fsync != "never")
+        self._directory = SpoolDirectory(Path(directory), target, is_durable=fsync != "never")
         self._max_bytes = max_bytes
         self._fsync: Fsync = fsync
         self._begin(writer_id)
@@ -74,7 +74,7 @@ class Spool:
         """
         self._directory.prepare()
 
-    def _attempt(self, work: Callable[[], None]) -> bool:
+    def _attempt(self, work: Callable[..., None], *arguments: Any) -> bool:
         """Tell whether *work* could be done; what the disk does, and a signal handler in the middle, is a problem."""
         with self._lock:
             if self._is_busy:
@@ -82,7 +82,7 @@ class Spool:
                 return False
             self._is_busy = True
             try:
-                work()
+                work(*arguments)
             except (SpoolError, OSError) as error:
                 self._fail(error)
             else:
@@ -94,11 +94,6 @@ class Spool:
     def _fail(self, error: Exception) -> None:
         what = error.strerror or error if isinstance(error, OSError) else ""
         self.problem = f"the spool {self._directory.path} does not work: {what}" if what else str(error)
-
-    @property
-    def used(self) -> int:
-        """Bytes of all segments and rejects, as far as we know without looking."""
-        return self._quota.used
 
     def append(self, lines: Sequence[str]) -> int:
         """
@@ -124,34 +119,33 @@ class Spool:
         Append *line* to the journal, and tell whether it is kept: to be replayed, unless it is forgotten before we die.
 
         :param number: as :meth:`forget` takes it; never less than that of the line before.
+        :raises ValueError: it is no line, as for :meth:`append`.
         """
-        chunk = _encode(line)
-        with self._lock:
-            # As in _attempt, without its price: this is in the path of every log call.
-            if self._is_busy:
-                return False
-            self._is_busy = True
-            try:
-                while not self._writer.append_some([chunk], number):
-                    pass
-                self.problem = None
-            except (SpoolError, OSError) as error:
-                self._fail(error)
-                return False
-            finally:
-                self._is_busy = False
-        return True
+        is_recorded = self._attempt(self._writer.record, _encode(line), number)
+        if is_recorded:
+            self.problem = None
+        return is_recorded
 
     def forget(self, number: int) -> None:
-        """Drop the recorded lines up to *number* from the disk: they are rows."""
-        self._attempt(lambda: self._writer.forget(number))
+        """Drop the recorded lines up to *number*, which are rows, unless others of their segment are needed."""
+        self._attempt(self._writer.forget, number)
 
-    def keep(self) -> None:
-        """Let what was recorded and not forgotten be replayed, as what was appended is."""
-        self._attempt(self._writer.keep)
+    def keep(self) -> bool:
+        """
+        Let what was recorded and not forgotten be replayed, as what was appended is.
+
+        Return whether all of it is there; if somebody removed it, :meth:`append` what is at hand.
+        """
+        is_all = False
+
+        def keep() -> None:
+            nonlocal is_all
+            is_all = self._writer.keep()
+
+        return self._attempt(keep) and is_all
 
     def seal(self) -> None:
-        """Close the current segment so that it can be replayed, unless it has nothing but recorded lines."""
+        """Close the current segment, so that it can be replayed, unless it has nothing but recorded lines."""
         self._attempt(self._writer.seal)
 
     def take(self, max_lines: int, max_bytes: int) -> Taken | None:
@@ -213,6 +207,11 @@ class Spool:
         close_inherited(chain(self._writer.descriptors(), self._replay.descriptors()))
         self._begin(writer_id)
 
+    @property
+    def used(self) -> int:
+        """Bytes of segments and rejects, of all writers, by what is known without looking."""
+        return self._quota.used
+
     def status(self, *, count_lines: bool = False) -> SpoolStatus:
         """
         Return what lies in the directory, of all writers.
@@ -224,6 +223,6 @@ class Spool:
 
 def _encode(line: str) -> bytes:
     chunk = line.encode() + b"\n"
-    if len(chunk) > segment.MAX_LINE or b"\n" in chunk[:-1]:
+    if len(chunk) > segment.MAX_LINE or chunk.find(b"\n") != len(chunk) - 1:
         raise ValueError(f"a line of {len(chunk)} bytes is longer than {segment.MAX_LINE}, or several")
     return chunk

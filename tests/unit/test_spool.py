@@ -6,11 +6,12 @@ import re
 import signal
 import stat
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pglog_audit.errors import ConfigurationError, SpoolError
-from pglog_audit.spool import Spool, segment_reader, segment_writer
+from pglog_audit.spool import Spool, read_rejects, segment_reader, segment_writer
 from pglog_audit.spool import directory as spool_directory
 from pglog_audit.spool.segment_reader import BadLine
 from pglog_audit.spool.status import read_statuses
@@ -666,12 +667,30 @@ def test_rejects_say_why(directory):
     spool.reject(event(1), "22P02", "invalid input syntax for type uuid")
     spool.reject(b"\xff\0{", None, "no JSON object")
     (path,) = directory.glob("*/*.rejects")
-    first, second = map(json.loads, path.read_text("ascii").splitlines())
-    assert first.keys() == {"time", "sqlstate", "reason", "line"}
-    assert (first["line"], first["sqlstate"]) == (event(1), "22P02")
-    assert first["reason"] == "invalid input syntax for type uuid"
-    assert second["line"].encode("utf-8", "surrogateescape") == b"\xff\0{"
-    assert second["sqlstate"] is None
+    assert json.loads(path.read_text("ascii").splitlines()[0]).keys() == {"time", "sqlstate", "reason", "line"}
+    first, second = read_rejects(path.parent)
+    assert (first.line, first.sqlstate, first.reason) == (event(1), "22P02", "invalid input syntax for type uuid")
+    assert abs(datetime.now(UTC) - first.time) < timedelta(minutes=1)
+    assert second.line.encode("utf-8", "surrogateescape") == b"\xff\0{"
+    assert second.sqlstate is None
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b"\xff", b"7", b'{"time":"soon"}', b"[" * 100_000])
+def test_a_damaged_reject_is_told_as_such(directory, damaged):
+    """Those around it are read, and its bytes come along."""
+    spool = made(directory)
+    spool.reject(event(1), "22P02", "invalid input")
+    (path,) = directory.glob("*/*.rejects")
+    path.write_bytes(path.read_bytes() + damaged + b"\n" + path.read_bytes())
+    before, between, after = read_rejects(path.parent)
+    assert before == after
+    assert (between.time, between.sqlstate, between.reason) == (None, None, "damaged among the rejects")
+    assert between.line.encode("utf-8", "surrogateescape") == damaged
+
+
+def test_there_are_no_rejects(directory):
+    """A target of which nothing was rejected has none, whether or not its directory is there."""
+    assert list(read_rejects(directory)) == []
 
 
 def test_rejects_are_durable_before_their_segment_goes(directory, monkeypatch):

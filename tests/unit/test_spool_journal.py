@@ -1,0 +1,371 @@
+"""The journal: lines that are on disk and in memory, until they are rows or nowhere else."""
+
+import os
+import signal
+
+import pytest
+
+from pglog_audit.spool import segment_writer
+from tests.spools import drained, event, events, made, segments, start
+from tests.support import warnings
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def short_segments(monkeypatch):
+    """Begin a new segment after a few lines."""
+    monkeypatch.setattr(segment_writer, "SEGMENT_BYTES", 500)
+
+
+def record(spool, first, last):
+    """Record the events *first* to *last*, each under its own number."""
+    assert all(spool.record(event(n), n) for n in range(first, last + 1))
+
+
+def content(directory):
+    """Return the lines of all segments, without the headers."""
+    return [line for path in segments(directory) for line in path.read_text().splitlines()[1:]]
+
+
+def test_a_recorded_line_is_on_disk(directory):
+    """It is in the file as soon as the call returns."""
+    spool = made(directory)
+    record(spool, 1, 2)
+    assert content(directory) == [event(1), event(2)]
+    assert spool.problem is None
+
+
+def test_recorded_lines_are_not_replayed_by_their_process(directory, short_segments):
+    """Neither the current segment nor full ones are given while their lines are in memory; a seal changes nothing."""
+    spool = made(directory)
+    record(spool, 1, 20)
+    spool.seal()
+    assert spool.take(10, 1000) is None
+    assert made(directory, "w2").take(10, 1000) is None
+    assert content(directory) == events(21)[1:]
+
+
+def test_what_is_stored_is_forgotten(directory):
+    """When all recorded lines are rows, the file is empty, and stays for the next ones."""
+    spool = made(directory)
+    record(spool, 1, 5)
+    (path,) = segments(directory)
+    spool.forget(5)
+    assert content(directory) == []
+    record(spool, 6, 7)
+    assert segments(directory) == [path]
+    assert content(directory) == [event(6), event(7)]
+
+
+def test_a_line_that_is_no_row_yet_is_not_forgotten(directory):
+    """A segment stays as it is until the last of its lines is a row."""
+    spool = made(directory)
+    record(spool, 1, 5)
+    spool.forget(4)
+    assert content(directory) == events(6)[1:]
+
+
+def test_full_segments_go_when_all_their_lines_are_rows(directory, short_segments):
+    """The oldest first, and no other."""
+    spool = made(directory)
+    record(spool, 1, 20)
+    before = segments(directory)
+    number = before[0].read_text().count("\n") - 1
+    spool.forget(number - 1)
+    assert segments(directory) == before
+    spool.forget(number)
+    assert segments(directory) == before[1:]
+    spool.forget(19)
+    assert segments(directory) == before[-1:]
+    spool.forget(20)
+    assert content(directory) == []
+
+
+def test_the_quota_is_told(directory, short_segments):
+    """What is forgotten makes room, to the byte."""
+    spool = made(directory)
+    for number in range(1, 40):
+        record(spool, number, number)
+        if number % 7 == 0:
+            spool.forget(number - 2)
+        assert spool.used == spool.status().bytes
+    spool.forget(39)
+    spool.close()
+    assert spool.used == spool.status().bytes == 0
+
+
+def test_a_full_spool_takes_lines_again_when_some_are_rows(directory):
+    """Without room a line is not kept and the problem told, until older ones are forgotten."""
+    spool = made(directory, max_bytes=1000)
+    kept = next(n for n in range(1, 100) if not spool.record(event(n), n))
+    assert kept > 5
+    assert "is full" in spool.problem
+    spool.forget(kept - 1)
+    record(spool, kept, kept)
+    assert spool.problem is None
+
+
+def test_kept_lines_are_replayed(directory, short_segments):
+    """Those of full segments at once, the last ones when the segment is sealed, all in order and once."""
+    spool = made(directory)
+    record(spool, 1, 20)
+    assert spool.keep() is True
+    full = drained(spool)
+    assert full == events(21)[1 : len(full) + 1]
+    assert content(directory) == events(21)[len(full) + 1 :]
+    spool.seal()
+    assert full + drained(spool) == events(21)[1:]
+    assert segments(directory) == []
+
+
+def test_keeping_is_idempotent_and_does_not_close_the_segment(directory):
+    """However often it is called, lines go on in the same file."""
+    spool = made(directory)
+    assert spool.keep() is True
+    for number in range(1, 6):
+        record(spool, number, number)
+        assert spool.keep() is True
+        assert spool.keep() is True
+    assert len(segments(directory)) == 1
+    spool.seal()
+    assert drained(spool) == events(6)[1:]
+
+
+def test_what_is_kept_is_not_forgotten(directory, short_segments):
+    """Lines to be replayed stay on disk, sealed or not, though later ones are rows."""
+    spool = made(directory)
+    record(spool, 1, 8)
+    spool.keep()
+    record(spool, 9, 10)
+    spool.forget(10)
+    spool.seal()
+    record(spool, 11, 12)
+    spool.forget(12)
+    assert sorted({*drained(spool)} & {*events(9)[1:]}, key=events(9).index) == events(9)[1:]
+
+
+def test_after_an_outage_nothing_more_is_replayed(directory):
+    """Only segments with a line to be kept are; the journal goes on in a new one."""
+    spool = made(directory)
+    record(spool, 1, 3)
+    spool.keep()
+    spool.seal()
+    record(spool, 4, 6)
+    assert drained(spool) == events(4)[1:]
+    spool.seal()
+    assert spool.take(10, 1000) is None
+    spool.forget(6)
+    spool.close()
+    assert segments(directory) == []
+
+
+def test_an_appended_line_keeps_its_segment(directory):
+    """A line that is nowhere else is not forgotten with the recorded ones around it."""
+    spool = made(directory)
+    record(spool, 1, 2)
+    spool.append([event(3)])
+    record(spool, 4, 5)
+    spool.forget(5)
+    spool.seal()
+    assert event(3) in drained(spool)
+
+
+def test_a_clean_end_leaves_no_file(directory, short_segments):
+    """When all is forgotten, close() removes the last segment."""
+    spool = made(directory)
+    record(spool, 1, 20)
+    spool.forget(20)
+    spool.close()
+    assert segments(directory) == []
+
+
+def test_an_end_with_lines_in_memory_leaves_them(directory, short_segments):
+    """What is not forgotten is there for whoever comes next."""
+    spool = made(directory)
+    record(spool, 1, 20)
+    spool.forget(10)
+    spool.close()
+    assert set(events(21)[11:]) <= set(drained(made(directory, "w2")))
+
+
+def test_sealing_an_empty_journal_keeps_its_file(directory):
+    """Nothing is removed and made again whenever somebody looks for lines to replay."""
+    spool = made(directory)
+    record(spool, 1, 1)
+    spool.forget(1)
+    before = segments(directory)
+    spool.seal()
+    assert segments(directory) == before
+
+
+# Files that are removed from under us
+
+
+def test_a_journal_that_was_removed_is_begun_anew(directory, caplog):
+    """It is noticed with the next batch of rows, and told; later lines are on disk again."""
+    spool = made(directory)
+    record(spool, 1, 2)
+    segments(directory)[0].unlink()
+    spool.forget(1)
+    record(spool, 3, 3)
+    assert content(directory) == [event(3)]
+    assert any("was removed while it was in use" in w for w in warnings(caplog))
+
+
+@pytest.mark.parametrize("which", ["current", "full"])
+def test_lines_that_are_not_there_cannot_be_kept(directory, short_segments, which):
+    """keep() says so until they are rows, so that who has them in memory appends them."""
+    spool = made(directory)
+    record(spool, 1, 2 if which == "current" else 20)
+    segments(directory)[0].unlink()
+    assert spool.keep() is False
+    record(spool, 21, 22)
+    assert spool.keep() is False
+    spool.forget(20)
+    assert spool.keep() is True
+    spool.seal()
+    assert event(22) in drained(spool)
+
+
+# fsync, errors, signals
+
+
+@pytest.mark.parametrize(("fsync", "expected"), [("never", 0), ("rotate", 0), ("always", 3)])
+def test_when_recorded_lines_are_durable(directory, monkeypatch, fsync, expected):
+    """With fsync="always" each is before its call returns; otherwise a call waits for no disk."""
+    spool = made(directory, fsync=fsync)
+    record(spool, 1, 1)
+    calls = []
+    monkeypatch.setattr(os, "fsync", calls.append)
+    record(spool, 2, 4)
+    assert len(calls) == expected
+
+
+def test_full_segments_are_durable_and_removed_without_fsync(directory, monkeypatch, short_segments):
+    """With fsync="rotate" a full segment is synced once; what goes with it need not be durable."""
+    spool = made(directory, fsync="rotate")
+    record(spool, 1, 20)
+    calls = []
+    monkeypatch.setattr(os, "fsync", calls.append)
+    spool.forget(20)
+    assert calls == []
+
+
+@pytest.mark.parametrize("fsync", ["rotate", "always"])
+def test_after_a_failed_fsync_recorded_lines_are_written_anew(directory, monkeypatch, short_segments, fsync):
+    """They are on disk once, still belong to the journal, and are forgotten like others."""
+    spool = made(directory, fsync=fsync)
+    record(spool, 1, 3)
+    real, turns = os.fsync, iter([5])
+
+    def failing(descriptor):
+        if error := next(turns, None):
+            raise OSError(error, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    record(spool, 4, 12)
+    assert sorted(content(directory)) == sorted(events(13)[1:])
+    spool.seal()
+    assert spool.take(10, 1000) is None
+    spool.forget(12)
+    spool.close()
+    assert segments(directory) == []
+
+
+def test_a_signal_handler_that_logs_is_told(directory, monkeypatch):
+    """In the middle of a write its line is not recorded, and the interrupted one is."""
+    spool = made(directory)
+    record(spool, 1, 1)
+    write, seen = os.write, []
+
+    def interrupted(descriptor, data):
+        monkeypatch.setattr(os, "write", write)
+        seen.append(spool.record(event(9), 3))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", interrupted)
+    record(spool, 2, 2)
+    assert seen == [False]
+    assert content(directory) == [event(1), event(2)]
+
+
+def test_a_call_that_a_signal_handler_ends_is_not_forgotten(directory, monkeypatch):
+    """Its line may be whole on disk and has its number, so it comes back rather than leave a gap."""
+    spool = made(directory)
+    record(spool, 1, 1)
+    write = os.write
+
+    def interrupted(descriptor, data):
+        monkeypatch.setattr(os, "write", write)
+        write(descriptor, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        spool.record(event(2), 2)
+    record(spool, 3, 3)
+    spool.forget(3)
+    assert event(2) in drained(spool)
+
+
+# Other processes
+
+RECORDS = """
+import sys
+from pathlib import Path
+from pglog_audit.spool import segment_writer
+from tests.spools import event, made
+segment_writer.SEGMENT_BYTES = 1000
+spool = made(Path(sys.argv[1]), "killed")
+for n in range(1_000_000):
+    print(spool.record(event(n), n), flush=True)
+    if n == 30:
+        spool.forget(20)
+"""
+
+
+def test_a_killed_process_loses_no_recorded_line(directory):
+    """After SIGKILL every line that record() told was kept comes back, but for those that were rows."""
+    with start(RECORDS, directory) as process:
+        for _ in range(50):
+            assert process.stdout.readline() == "True\n"
+        assert made(directory).take(10, 1000) is None
+        process.kill()
+        kept = 50 + process.stdout.read().count("True\n")
+    lines = drained(made(directory))
+    last = kept if event(kept) in lines else kept - 1
+    assert lines == events(last + 1)[-len(lines) :]
+    assert 10 < kept - len(lines) <= 21
+
+
+def test_a_forked_child_has_a_journal_of_its_own(directory, short_segments):
+    """It neither forgets nor keeps locked what its parent recorded."""
+    spool = made(directory, "parent")
+    record(spool, 1, 10)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            spool.abandon("child")
+            spool.forget(10)
+            is_recorded = spool.record(event(11), 1)
+            os.write(writing, b"1" if is_recorded else b"0")
+            signal.pause()
+        finally:
+            os._exit(3)
+    try:
+        assert os.read(reading, 1) == b"1"
+        assert sorted(content(directory)) == sorted(events(12)[1:])
+        spool.close()
+        assert drained(made(directory, "other")) == events(11)[1:]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
+    assert drained(made(directory, "third")) == [event(11)]
