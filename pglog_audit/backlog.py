@@ -99,8 +99,8 @@ class Backlog:
     def keep(self, batch: Sequence[str]) -> list[str]:
         """Keep *batch* on disk, and return the lines of it for which there is no room."""
         unrecorded = [line for line in batch if not isinstance(line, Recorded)]
-        if len(unrecorded) < len(batch):
-            self._spool.keep()
+        if len(unrecorded) < len(batch) and not self._spool.keep():
+            unrecorded = list(batch)  # somebody removed the journal's files
         left = unrecorded[self._spool.append(unrecorded) :] if unrecorded else []
         self._account.count("spooled", len(batch) - len(left))
         self._note(len(batch) - len(left))
