@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.support import wait_until
+import pglog_audit
+from tests.support import configure, flush, handler_of, log, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -134,6 +138,53 @@ def test_flask_app(database) -> None:
         # Flask's development server ends by SIGTERM past all hooks.
         wait_until(lambda: len(database.rows()) == 3)
     assert_sold(replies, database.rows())
+
+
+def scraped(url: str) -> dict[str, float]:
+    """Return what stands at *url*, by name and label."""
+    text = httpx.get(url).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
+
+
+def test_prometheus_metrics(database) -> None:
+    """Prometheus finds the row that the program made."""
+    with served(database, "prometheus_metrics", "0") as url:
+        wait_until(lambda: scraped(f"{url}/metrics")["audit_stored_total"] == 1)
+        assert scraped(f"{url}/metrics")["audit_last_stored_timestamp_seconds"] > 1e9
+    assert [row["action"] for row in database.rows()] == ["ticket.sell"]
+
+
+@pytest.mark.parametrize(("options", "lost"), [({}, {"refused": 1}), ({"spool": "spool"}, {})], ids=["memory", "spool"])
+def test_prometheus_metrics_are_all_numbers_of_stats(database, monkeypatch, tmp_path, options, lost) -> None:
+    """Each number of stats(), of losses by reason, is the one that Prometheus gets."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from prometheus_metrics import COUNTERS, GAUGES, AuditCollector
+
+    database.execute("ALTER TABLE audit_log ADD CHECK (action <> 'ticket.lose')")
+    logger = configure(database.writer, **options)
+    log(logger, 3)
+    log(logger, 1, "ticket.lose")
+    flush(logger)
+    registry = CollectorRegistry()
+    registry.register(AuditCollector())
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    try:
+        found = scraped(f"http://127.0.0.1:{server.server_port}/metrics")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    stats = pglog_audit.stats()
+    texts = {"lost", "problem", "last_error"}
+    assert {*COUNTERS, *GAUGES} == stats.keys() - texts
+    expected = {f"audit_{key}_total": stats[key] for key in COUNTERS}
+    expected |= {f"audit_lost_total {reason}": count for reason, count in stats["lost"].items()}
+    expected |= {f"audit_{name}": stats[key] or 0 for key, (name, _) in GAUGES.items()}
+    assert found == expected
+    own = handler_of(logger).stats()
+    assert (own["stored"], own["lost"], own["rejected"]) == (3, lost, not lost)
 
 
 def test_narrow_table(empty_database) -> None:
