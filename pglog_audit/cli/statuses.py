@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 import psycopg
 
-from ..errors import AuditError, ConfigurationError, SchemaError
+from ..errors import AuditError, ConfigurationError, SchemaError, UnreachableError
 from .terminal import discard_stdout, printable
 
 _INTERRUPTED, _PIPE_CLOSED = 130, 141  # as a shell reports SIGINT and SIGPIPE
@@ -58,6 +58,8 @@ def exit_statuses() -> Iterator[None]:
         raise _WrongUsage(str(error)) from error
     except SchemaError as error:
         raise _Unfit(str(error)) from error
+    except UnreachableError as error:
+        raise _NoDatabase(str(error)) from error
     except click.UsageError as error:
         raise click.UsageError(_printable(error.format_message()), error.ctx) from error
     except AuditError as error:
