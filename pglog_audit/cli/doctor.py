@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from ..conninfo import check_conninfo, require_conninfo
-from ..doctor import Examination, Target, environment_origin, examine
+from ..doctor import Examination, Target, check_spool, environment_origin, examine
 from ..errors import AuditError, ConfigurationError
 from ..finding import Finding
 from ..options import WriterOptions, read_options
@@ -95,7 +95,8 @@ def doctor(
     else:
         examination = examine(target, writer=writer, existing=existing)
         half = LoggingHalf((*half.findings, *_compare(half.targets, target)), half.targets)
-    findings = (*examination.findings, *half.findings)
+    spools = dict.fromkeys(finding for options in half.targets for finding in check_spool(options))
+    findings = (*examination.findings, *half.findings, *spools)
     if output == "json":
         click.echo(_json(findings))
     else:

@@ -86,7 +86,7 @@ column_option = click.option(
     metavar="FIELD=COLUMN",
     help="The column of a field that has another name there, such as occurred_at=created_at; may be repeated.",
 )
-_utc_option = click.option("--utc", is_flag=True, help="Times in UTC instead of local time.")
+utc_option = click.option("--utc", is_flag=True, help="Times in UTC instead of local time.")
 _pager_option = click.option(
     "--no-pager",
     is_flag=True,
@@ -96,7 +96,7 @@ _pager_option = click.option(
 
 def screen_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Call *command* with ``utc: bool`` and ``no_pager: bool``."""
-    return _utc_option(_pager_option(command))
+    return utc_option(_pager_option(command))
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,10 +16,15 @@ import httpx
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
+from uuid_utils import uuid7
 
-from pglog_audit import AuditHandler, AuditLog, audit, audit_context
+from pglog_audit import AuditHandler, AuditLog, audit, audit_context, lines
+from pglog_audit.backlog import describe_target
+from pglog_audit.options import read_options
+from pglog_audit.spool import Spool
+from pglog_audit.spool.directory import directory_name
 
-from .reader import README, is_installation, read_sections
+from .reader import README, Block, is_installation, read_sections
 
 ALICE = SimpleNamespace(id=UUID("01a20bd2-22ae-7078-afe5-20f2ef7f302a"), name="alice")
 PREFACE = """\
@@ -289,6 +294,33 @@ def test_waiting_and_counting(reader) -> None:
     program, shown = read_sections()["Waiting and counting"]
     (reader.home / "count.py").write_text(PREFACE + program.text)
     reader.compare(shown, reader.shell("python -W error count.py"))
+
+
+def test_events_on_disk(reader) -> None:
+    """What a dead writer left is shown, becomes rows, and what the table refuses can be looked at."""
+    reader.database.execute("ALTER TABLE audit_log ADD CONSTRAINT positive_amount CHECK (metadata->>'amount' <> '-1')")
+    target = describe_target(read_options(reader.owner, {})[0])
+    writer = str(uuid4())
+    head = {"writer_id": writer, "occurred_at": 1772444467.25, "action": "ticket.sell", "outcome": "success"}
+    left = [
+        lines.render({"id": str(uuid7()), **head, "writer_seq": seq, "metadata": {"amount": amount}})
+        for seq, amount in enumerate(("12", "-1", "7"), 1)
+    ]
+    spool = Spool(reader.home / "audit", target, writer)
+    assert spool.append(left) == 3
+    spool.close()
+    shown = {
+        str(reader.home / "audit"): "/var/lib/app/audit",
+        directory_name(target): directory_name("host=db.example dbname=app table=audit_log"),
+        target: "host=db.example dbname=app table=audit_log",
+    }
+    [block] = read_sections()["Events on disk"]
+    for command, expected in block.commands:
+        output = reader.shell(command.replace("/var/lib/app", str(reader.home)))
+        for actual, name in shown.items():
+            output = output.replace(actual, name)
+        reader.compare(Block("text", expected, block.line), re.sub(r"\d+ bytes", "640 bytes", output))
+    assert [row["metadata"] for row in reader.database.rows()] == [{"amount": "12"}, {"amount": "7"}]
 
 
 def test_masking(reader) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -88,14 +89,26 @@ def test_the_middlewares_table(middleware: Any) -> None:
     assert [names_in(row[0])[0] for row in rows] == [name for name in parameters(middleware) if name != "app"]
 
 
+def commands(group: click.Group, *before: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield each command with its words, those of groups included."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command
+        if isinstance(command, click.Group):
+            yield from commands(command, *before, name)
+        else:
+            yield " ".join([*before, name]), command
+
+
 def test_the_commands_table() -> None:
     """It has every option and argument of every command, with the commands that take it."""
     [rows] = read_tables("The command line")
     documented = {(option, command) for row in rows for option in names_in(row[0]) for command in names_in(row[1])}
     assert documented == {
         (option, name)
-        for name in cli.list_commands(click.Context(cli))
-        for parameter in cli.get_command(click.Context(cli), name).params
+        for name, command in commands(cli)
+        for parameter in command.params
         for option in (parameter.opts if isinstance(parameter, click.Option) else [parameter.metavar])
     }
 

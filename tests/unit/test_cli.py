@@ -19,6 +19,17 @@ README = Path(__file__).parents[2] / "README.md"
 NAMES = cli.list_commands(click.Context(cli))
 
 
+def commands(group=cli, *before):
+    """Yield the words of each command, those of groups included."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield from commands(command, *before, name) if isinstance(command, click.Group) else [" ".join([*before, name])]
+
+
+every_command = pytest.mark.parametrize("command", list(commands()))
+
+
 def run(*arguments, **environ):
     """Run a command as the shell would."""
     return CliRunner().invoke(cli, arguments, env=environ, prog_name="pglog-audit")
@@ -30,6 +41,13 @@ def main(before, **environ):
     return subprocess.run([sys.executable, "-c", code], env=os.environ | environ, capture_output=True, text=True)
 
 
+def find(names, group=cli):
+    """Return the command of these words."""
+    name, *rest = names
+    command = group.get_command(click.Context(group), name)
+    return find(rest, command) if rest else command
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_lists_all_commands(flag):
     """Every command is found from the help of the group."""
@@ -38,26 +56,27 @@ def test_help_lists_all_commands(flag):
     assert set(NAMES) <= set(result.output.split())
 
 
-@pytest.mark.parametrize("command", NAMES)
+@every_command
 def test_every_command_explains_itself(command):
     """Each command loads, and its help begins with its usage."""
-    result = run(command, "-h")
+    result = run(*command.split(), "-h")
     assert result.exit_code == 0
-    assert result.output.startswith(f"Usage: pglog-audit {command}")
+    assert result.output.startswith(f"Usage: pglog-audit {command} ")
 
 
-@pytest.mark.parametrize("command", NAMES)
+@every_command
 def test_every_command_has_examples_that_parse(command, monkeypatch):
     """The help ends with lines to copy, as they are, and each is a command with options that there are."""
     monkeypatch.setenv("PGLOG_AUDIT_CONNINFO", "postgresql://app@localhost/app")
-    help_text = run(command, "-h").output
+    names = command.split()
+    help_text = run(*names, "-h").output
     examples = help_text.partition("\n  Examples:\n")[2].splitlines()
     assert examples
     for example in examples:
         # What follows a redirection or a pipe is the shell's.
-        program, name, *arguments = itertools.takewhile(lambda word: word not in "|>", shlex.split(example))
-        assert (program, name) == ("pglog-audit", command)
-        assert cli.get_command(click.Context(cli), name).make_context(name, arguments).params
+        program, *words = itertools.takewhile(lambda word: word not in "|>", shlex.split(example))
+        assert (program, words[: len(names)]) == ("pglog-audit", names)
+        assert find(names).make_context(command, words[len(names) :]).params
 
 
 def complete(*words, shell="bash"):
@@ -79,6 +98,8 @@ def complete(*words, shell="bash"):
         (["timeline", "-o", "json"], ["json", "jsonl"]),
         (["timeline", "--output", ""], ["table", "json", "jsonl", "csv"]),
         (["show", "-o", ""], ["table", "json"]),
+        (["spool", "re"], ["rejects", "replay"]),
+        (["spool", "status", "-o", ""], ["table", "json"]),
         (["timeline", "--ou"], ["--outcome", "--output"]),
     ],
 )
