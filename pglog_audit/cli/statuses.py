@@ -49,21 +49,18 @@ class _Unfit(Failed):
     exit_code = 4
 
 
+_OURS = {ConfigurationError: _WrongUsage, SchemaError: _Unfit, UnreachableError: _NoDatabase}
+
+
 @contextmanager
 def exit_statuses() -> Iterator[None]:
     """End the process as the documented exit statuses say, whatever the command raises on purpose."""
     try:
         yield
-    except ConfigurationError as error:
-        raise _WrongUsage(str(error)) from error
-    except SchemaError as error:
-        raise _Unfit(str(error)) from error
-    except UnreachableError as error:
-        raise _NoDatabase(str(error)) from error
     except click.UsageError as error:
         raise click.UsageError(_printable(error.format_message()), error.ctx) from error
     except AuditError as error:
-        raise Failed(str(error)) from error
+        raise _OURS.get(type(error), Failed)(str(error)) from error
     except psycopg.Error as error:
         raise _database_failure(error) from error
     except KeyboardInterrupt:
