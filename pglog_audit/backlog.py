@@ -7,8 +7,6 @@ In the journal the caller records each line itself; whoever writes it live forge
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -37,10 +35,16 @@ class Backlog:
     def __init__(self, options: WriterOptions, writer_id: str, account: Account, write: Callable[..., Written]) -> None:
         self._options = options
         self._write = write
-        self._begin(writer_id, account)
+        self._spool = Spool(
+            options.spool or "",
+            describe_target(options),
+            writer_id,
+            max_bytes=options.spool_max_bytes,
+            fsync=options.fsync,
+        )
+        self._begin(account)
 
-    def _begin(self, writer_id: str, account: Account) -> None:
-        self._writer_id = writer_id
+    def _begin(self, account: Account) -> None:
         self._account = account
         self.next_look = 0.0
         """When to look again for lines to replay, by time.monotonic()."""
@@ -49,20 +53,8 @@ class Backlog:
 
     def abandon(self, writer_id: str, account: Account) -> None:
         """Start anew in a forked child."""
-        if "_spool" in self.__dict__:
-            self._spool.abandon(writer_id)
-        self._begin(writer_id, account)
-
-    @cached_property
-    def _spool(self) -> Spool:
-        options = self._options
-        return Spool(
-            Path(options.spool or ""),
-            describe_target(options),
-            self._writer_id,
-            max_bytes=options.spool_max_bytes,
-            fsync=options.fsync,
-        )
+        self._spool.abandon(writer_id)
+        self._begin(account)
 
     @property
     def used(self) -> int:

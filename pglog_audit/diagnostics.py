@@ -10,12 +10,16 @@ logger = logging.getLogger("pglog_audit")
 
 _INTERVAL = 60.0
 _last: dict[str, tuple[float, int]] = {}
+_waiting: ContextVar[list[tuple[str, str, tuple[object, ...]]] | None] = ContextVar("pglog_audit_waiting", default=None)
 _is_muted: ContextVar[bool] = ContextVar("pglog_audit_is_muted", default=False)
 
 
 def warn(kind: str, message: str, *args: object) -> None:
     """Log *message* unless one of the same *kind* was logged in the last minute; say how many were held back."""
     if _is_muted.get():
+        return
+    if (waiting := _waiting.get()) is not None:
+        waiting.append((kind, message, args))
         return
     now = time.monotonic()
     last, held_back = _last.get(kind, (now - _INTERVAL, 0))
@@ -28,6 +32,27 @@ def warn(kind: str, message: str, *args: object) -> None:
     if held_back:
         message += f" ({held_back} more like this since the last warning)"
     logger.warning(message, *args)
+
+
+class Later:
+    """
+    Warn after the block: inside, locks are held.
+
+    A handler of these warnings may be waited for by who waits for such a lock: a ``__del__`` that logs an event while
+    the handler has its own.
+    """
+
+    def __enter__(self) -> None:
+        self._is_outermost = _waiting.get() is None
+        if self._is_outermost:
+            _waiting.set([])
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_outermost:
+            waiting = _waiting.get() or []
+            _waiting.set(None)
+            for kind, message, args in waiting:
+                warn(kind, message, *args)
 
 
 @contextmanager

@@ -124,12 +124,12 @@ class PostgresHandler(UnlockedHandler):
         for refusal in written.refused:
             self.reject(refusal)
         if written.left:
-            self._put_aside(seq, line, written.problem or "")
+            self._put_aside(line, written.problem or "")
         elif self.backlog is not None:
             self.backlog.forget(seq)
             self.backlog.replay(self.options.batch_size, others_fit=bool(written.stored))
 
-    def _put_aside(self, seq: int, line: str, problem: str) -> None:
+    def _put_aside(self, line: str, problem: str) -> None:
         self.account.fail(problem)
         if self.backlog is None or self.backlog.keep([line]):
             self.account.lose("not stored", [line], problem)

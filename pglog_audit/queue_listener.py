@@ -80,7 +80,11 @@ class AuditQueueListener(QueueListener):
             self.begin_in_child()
         if not self._running:
             self.start_writer()  # whoever waits for room waits for the writer
-        turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
+        if self.options.journal:
+            with diagnostics.Later():
+                turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
+        else:
+            turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
         if turned_away is not None:
             self._put_aside(turned_away)
         # After the put: a writer that ends has looked into the queue after it said so.
@@ -189,14 +193,14 @@ class AuditQueueListener(QueueListener):
 
     def start_writer(self) -> None:
         """Start the thread unless it runs."""
+        if self.writer.backlog is not None and not self._has_prepared:
+            self._has_prepared = True
+            self.writer.backlog.prepare()
         with self._state_lock:
             # A thread started while the interpreter is taken down never runs; 3.11 waits for it for ever.
             if self._running or sys.is_finalizing():
                 return
             self._running, self._thread = True, None
-            if self.writer.backlog is not None and not self._has_prepared:
-                self._has_prepared = True
-                self.writer.backlog.prepare()
             processes.drain_at_exit()
             try:
                 writer_thread.start(self._monitor, self.queue)

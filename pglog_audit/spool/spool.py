@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
+from .. import diagnostics
 from ..errors import ConfigurationError, SpoolError
 from . import rejects, segment
 from .directory import REJECTS, SpoolDirectory
@@ -73,10 +74,11 @@ class Spool:
         :raises SpoolError: it cannot be made, or others could write into it.
         """
         self._directory.prepare()
+        self._quota.measure()
 
     def _attempt(self, work: Callable[..., None], *arguments: Any) -> bool:
         """Tell whether *work* could be done; what the disk does, and a signal handler in the middle, is a problem."""
-        with self._lock:
+        with diagnostics.Later(), self._lock:
             if self._is_busy:
                 self.problem = "a signal handler came in the middle of the spool's work"
                 return False
@@ -194,7 +196,7 @@ class Spool:
             if self._fsync != "never":
                 self._rejects.sync()
             reader.remove()
-            self._quota.used -= reader.size
+            self._quota.release(reader.size)
         self._directory.sync()
 
     def close(self) -> None:

@@ -67,3 +67,17 @@ def test_a_reset_forgets(clock, caplog):
     diagnostics.reset()
     diagnostics.warn("kind", "lost")
     assert messages(caplog) == ["lost", "lost"]
+
+
+def test_warnings_wait_for_the_end_of_a_block(caplog):
+    """While locks are held nothing is logged; the outermost block tells everything, once and in order."""
+    diagnostics.reset()
+    with diagnostics.Later():
+        diagnostics.warn("a", "first")
+        with diagnostics.Later():
+            diagnostics.warn("b", "second %d", 2)
+            diagnostics.warn("a", "first again")
+        assert caplog.messages == []
+    assert caplog.messages == ["first", "second 2"]
+    diagnostics.warn("c", "at once")
+    assert caplog.messages[-1] == "at once"
