@@ -17,6 +17,7 @@ from ..spool import SpoolStatus, read_status, read_statuses
 from ..spool.directory import SpoolDirectory
 
 _NEARLY_FULL = 0.8
+_OTHERS = "If that is this table under a name of before, as the application's user:"
 _UNITS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
 
 
@@ -28,19 +29,14 @@ def check_spool(options: WriterOptions) -> Iterator[Finding]:
     yield _check_directory(directory)
     try:
         status = read_status(directory.path)
-        others = [each for each in _statuses(directory.parent) if each.path != directory.path]
-    except (SpoolError, OSError):  # which the first line has told
+    except SpoolError:  # which the first line has told
         return
     yield _check_room(options, directory, status)
     yield _check_backlog(status)
-    yield from filter(None, map(_check_other, others))
+    yield from _check_others(directory)
     yield _check_rejects(status)
     if options.journal:
         yield _check_journal(options)
-
-
-def _statuses(parent: Path) -> list[SpoolStatus]:
-    return read_statuses(parent) if parent.exists() else []
 
 
 def _check_directory(directory: SpoolDirectory) -> Finding:
@@ -53,7 +49,7 @@ def _check_directory(directory: SpoolDirectory) -> Finding:
             return Finding.wrong(
                 "spool", text, "What dead writers leave there is not replayed: name a local directory."
             )
-        return Finding.ok("spool", f"{parent} is of this user alone") if parent.exists() else _check_making(parent)
+        return _check_making(directory)
     except (SpoolError, OSError) as error:
         for path in (directory.path, parent):
             with suppress(OSError):
@@ -63,17 +59,19 @@ def _check_directory(directory: SpoolDirectory) -> Finding:
         return Finding.wrong("spool", str(error), "Until then what the database does not take is lost.")
 
 
-def _check_making(parent: Path) -> Finding:
-    """Tell whether the directory *parent* of all tables can be made."""
-    above = parent.parent
+def _check_making(directory: SpoolDirectory) -> Finding:
+    """Tell whether the directory of the table, and the one above it, can be made where they are missing."""
+    if directory.path.exists():
+        return Finding.ok("spool", f"{directory.path} is of this user alone")
+    missing = directory.path if directory.parent.exists() else directory.parent
+    above = missing.parent
     if not above.is_dir():
-        return Finding.wrong(
-            "spool", f"{parent} is not there, nor is {above}", f"Make {above}: no more than {parent.name} is made."
-        )
+        advice = f"Make {above}: no more than {missing.name} is made."
+        return Finding.wrong("spool", f"{missing} is not there, nor is {above}", advice)
     if not os.access(above, os.W_OK | os.X_OK):
-        text = f"{parent} is not there, and this user may not make it"
+        text = f"{missing} is not there, and this user may not make it"
         return Finding.wrong("spool", text, "Make it, as one of the application's user; or let that user run doctor.")
-    return Finding.ok("spool", f"{parent} is not there yet: the first event makes it")
+    return Finding.ok("spool", f"{missing} is not there yet: the first event makes it")
 
 
 def _check_room(options: WriterOptions, directory: SpoolDirectory, status: SpoolStatus) -> Finding:
@@ -107,21 +105,24 @@ def _check_backlog(status: SpoolStatus) -> Finding:
         return Finding.ok("backlog", _describe(status), f"Unless the application does it: {_replay(status)}")
     if holders:
         processes = ", ".join(map(str, sorted(set(holders.values()))))
-        return Finding.ok("backlog", f"{_describe(status)}; process {processes} replays them")
+        return Finding.ok("backlog", f"{_describe(status)}; process {processes} has them")
     if _age(segments) < 2 * ORPHANS_INTERVAL:
         return Finding.ok("backlog", f"{_describe(status)}; a process that writes replays them within half a minute")
     advice = f"Start the application, or as its user: {_replay(status)}"
     return Finding.wrong("backlog", f"{_describe(status)}, and no process replays them", advice)
 
 
-def _check_other(status: SpoolStatus) -> Finding | None:
-    """Tell of lines for another table that nobody replays; None if there are none."""
-    segments = list(status.path.glob("*.spool"))
-    if not segments or lock_holders(segments) != {} or _age(segments) < 2 * ORPHANS_INTERVAL:
-        return None
-    text = f"{_describe(status)} for {status.target or status.path.name}, and no process replays them"
-    advice = f"If that is this table under a name of before, as the application's user: {_replay(status)} --from "
-    return Finding.wrong("backlog", text, f"{advice}{shlex.quote(status.path.name)}")
+def _check_others(directory: SpoolDirectory) -> Iterator[Finding]:
+    """Tell of lines for other tables that nobody replays."""
+    with suppress(SpoolError):  # what of others is not to be read, is not this handler's
+        for status in read_statuses(directory.parent):
+            segments = list(status.path.glob("*.spool"))
+            are_left = segments and lock_holders(segments) == {} and _age(segments) >= 2 * ORPHANS_INTERVAL
+            if status.path != directory.path and are_left:
+                text = f"{_describe(status)} for {status.target or status.path.name}, and no process replays them"
+                yield Finding.wrong(
+                    "backlog", text, f"{_OTHERS} {_replay(status)} --from {shlex.quote(status.path.name)}"
+                )
 
 
 def _check_rejects(status: SpoolStatus) -> Finding:
@@ -146,7 +147,7 @@ def _check_journal(options: WriterOptions) -> Finding:
 def _describe(status: SpoolStatus) -> str:
     since = time.time() - status.oldest.timestamp() if status.oldest else 0.0
     segments = f"{status.segments:,} segment{'s' if status.segments > 1 else ''}"
-    return f"{segments} ({_size(status.bytes)} with the rejects) since {_duration(since)}"
+    return f"{segments} ({_size(status.bytes)} with the rejects) for {_duration(since)}"
 
 
 def _replay(status: SpoolStatus) -> str:

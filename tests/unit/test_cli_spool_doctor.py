@@ -121,7 +121,7 @@ class TestBacklog:
         spool = made(directory)
         spool.append(events(1))
         finding = checks(directory)["backlog"]
-        assert (finding.status, f"process {os.getpid()} replays them" in finding.text) == ("ok", True)
+        assert (finding.status, f"process {os.getpid()} has them" in finding.text) == ("ok", True)
         spool.close()
 
     def test_lines_for_a_database_of_before(self, directory) -> None:
