@@ -212,6 +212,20 @@ class TestRefusals:
         database.execute("CREATE TRIGGER refuse BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse()")
         assert "99 new rows, 0 rows already, 1 rejected" in run(directory, database.writer).stdout
 
+    def test_rows_of_an_attempt_that_failed(self, database: Database, directory: Path) -> None:
+        """What the first attempt at a batch has stored counts as new, though the second finds it there."""
+        left = events(100)
+        left[9] = lines.render(lines.parse(left[9]) | {"action": "bad.one"})
+        leave(directory, database.writer, left)
+        database.execute("CREATE SEQUENCE attempts")
+        database.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN"
+            " IF NEW.writer_seq = 90 AND nextval('attempts') = 1 THEN RAISE 'once' USING ERRCODE = '40001'; END IF;"
+            " RETURN NEW; END$$"
+        )
+        database.execute("CREATE TRIGGER refuse BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse()")
+        assert "100 lines replayed: 99 new rows, 0 rows already, 1 rejected" in run(directory, database.writer).stdout
+
     def test_rejects_that_have_no_room(self, database: Database, directory: Path) -> None:
         """A line that can neither be a row nor be put to the rejects stays in its segment."""
         good = events(3)
@@ -297,6 +311,16 @@ class TestFailures:
         os.chown(path, 12345, 12345)
         check_failure(run(directory, database.writer), 1, f"{path} belongs to user #12345: run this command as that")
         assert len(segments(directory)) == 1
+
+    def test_a_directory_that_others_may_write_into(self, database: Database, directory: Path) -> None:
+        """What somebody else may have put there is not stored, and the warning says what to do."""
+        leave(directory, database.writer, events(1))
+        [path] = directory.iterdir()
+        path.chmod(0o777)
+        result = run(directory, database.writer)
+        assert (result.exit_code, database.rows()) == (1, [])
+        assert f"run chmod go-w {path}" in result.stderr
+        assert "Error: 1 segment left in" in result.stderr
 
     def test_ctrl_c(self, database: Database, directory: Path) -> None:
         """It ends quietly, and what was not acknowledged stays."""
