@@ -1,12 +1,14 @@
 """
 The directory that the segments and rejects of one target lie in.
 
-It is ours alone: who may write into it, could make us store lines that nobody logged.
+It is ours alone: who may write into it, could make us store lines that nobody logged. The one above it, which the
+option names, may be shared as /tmp is: it belongs to us or to root, and nobody else may put another one in our place.
 """
 
 import hashlib
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,7 +21,7 @@ REJECTS = ".rejects"
 
 _MOUNTS = Path("/proc/self/mountinfo")
 # flock(2) there holds among the processes of one machine at most, or not at all.
-_SHARED = ("nfs", "cifs", "smb", "fuse", "9p", "afs", "ceph", "virtiofs", "lustre", "gfs", "ocfs")
+_SHARED = tuple("nfs cifs smb fuse 9p afs ceph virtiofs vboxsf lustre gfs gpfs ocfs beegfs".split())
 
 
 class SpoolDirectory:
@@ -42,9 +44,9 @@ class SpoolDirectory:
 
         :raises SpoolError: one cannot be made, or is not ours alone.
         """
-        for path in (self.parent, self.path):
+        for path, check in ((self.parent, _check_parent), (self.path, _check_own)):
             _make(path)
-            _check(path)
+            check(path)
 
     def names(self) -> list[str]:
         """
@@ -53,8 +55,8 @@ class SpoolDirectory:
         :raises SpoolError: others could have put them there.
         """
         try:
-            for path in (self.parent, self.path):
-                _check(path)
+            _check_parent(self.parent)
+            _check_own(self.path)
         except FileNotFoundError:
             return []
         return [entry.name for entry in files(self.path) if entry.name.endswith(SEGMENT)]
@@ -127,20 +129,47 @@ def _make(path: Path) -> None:
         ) from None
     except OSError as error:
         raise SpoolError(
-            f"the spool {path} cannot be made ({error.strerror}): make it, as the user that runs the application"
+            f"the spool {path} cannot be made ({error.strerror}): let the user {os.geteuid()}, which the application "
+            f"runs as, write into {path.parent}, or name another directory"
         ) from None
 
 
-def _check(path: Path) -> None:
+def _check_parent(path: Path) -> None:
+    status = _directory_status(path)
+    if status.st_uid not in (os.geteuid(), 0):
+        raise SpoolError(
+            f"the spool {path} belongs to the user {status.st_uid}, and the application runs as {os.geteuid()}: run "
+            f"chown {os.geteuid()} {shlex.quote(str(path))}, or name a directory in it, which will be made"
+        )
+    if _may_others_write(status) and not status.st_mode & stat.S_ISVTX:
+        raise SpoolError(
+            f"others may move away what lies in the spool {path}: run chmod go-w {shlex.quote(str(path))}, or chmod +t "
+            "if they must write there, or name a directory in it, which will be made"
+        )
+
+
+def _check_own(path: Path) -> None:
+    status = _directory_status(path)
+    if status.st_uid != os.geteuid():
+        raise SpoolError(
+            f"the directory {path} of the spool belongs to the user {status.st_uid}, and the application runs as "
+            f"{os.geteuid()}: run chown -R {os.geteuid()} {shlex.quote(str(path))}, or name another spool"
+        )
+    if _may_others_write(status):
+        raise SpoolError(
+            f"others may write into the directory {path} of the spool: see that all that lies there is of the "
+            f"application, then run chmod go-w {shlex.quote(str(path))}"
+        )
+
+
+def _directory_status(path: Path) -> os.stat_result:
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         raise SpoolError(f"the spool {path} is a symbolic link: name the directory that it leads to")
     if not stat.S_ISDIR(status.st_mode):
         raise SpoolError(f"the spool {path} is no directory: remove it, or name another one")
-    if status.st_uid != os.geteuid():
-        raise SpoolError(
-            f"the spool {path} belongs to the user {status.st_uid}, and the application runs as {os.geteuid()}: "
-            "give it to that user, or name another directory"
-        )
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise SpoolError(f"others may write into the spool {path}: run chmod go-w {path}")
+    return status
+
+
+def _may_others_write(status: os.stat_result) -> bool:
+    return bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))

@@ -6,7 +6,7 @@ from ..errors import SpoolError
 from .directory import SpoolDirectory
 
 _MAX_AGE = 1.0
-"""Seconds until a full spool is looked at again: others may have made room."""
+"""Seconds between two looks at what others have written and removed."""
 
 
 class SpoolQuota:
@@ -26,18 +26,27 @@ class SpoolQuota:
         """Look into the directory."""
         self.used, self._measured_at = self._directory.usage(), time.monotonic()
 
+    def release(self, size: int) -> None:
+        """Note that a file of *size* bytes is gone; whoever wrote it, it may not be among what we know of."""
+        self.used = max(0, self.used - size)
+        self._measure_again()
+
+    def _measure_again(self) -> None:
+        if time.monotonic() > self._measured_at + _MAX_AGE:
+            self.measure()
+
     def room(self, needed: int) -> int:
         """
         Return how many bytes there may still be.
 
         :raises SpoolError: fewer than *needed*.
         """
-        is_full = self.used + needed > self._max_bytes
-        if self._measured_at == float("-inf") or (is_full and time.monotonic() > self._measured_at + _MAX_AGE):
-            self.measure()
+        if self.used + needed > self._max_bytes or self._measured_at == float("-inf"):
+            self._measure_again()
         if self.used + needed > self._max_bytes:
             raise SpoolError(
                 f"the spool {self._directory.path} is full: it has {self.used} of {self._max_bytes} bytes, and a line "
-                f"needs {needed}; it empties as soon as the database takes its lines, or raise the limit"
+                f"needs {needed}; it empties when the database takes its lines and somebody moves its rejects away, or "
+                "raise spool_max_bytes"
             )
         return self._max_bytes - self.used

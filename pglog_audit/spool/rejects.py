@@ -45,10 +45,13 @@ class Rejects:
             os.close(descriptor)
 
     def sync(self) -> None:
-        """Make durable what was appended."""
+        """Make durable what was appended, unless somebody has moved it away."""
         if self._is_synced:
             return
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return
         try:
             os.fsync(descriptor)
             self._is_synced = True

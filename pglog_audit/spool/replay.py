@@ -14,7 +14,8 @@ from .segment import Segment
 from .segment_reader import SegmentReader, Taken, adopt
 from .status import started
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_UNKNOWN = datetime.max.replace(tzinfo=UTC)
+"""A segment that does not say when it was begun may be just beginning."""
 
 
 class SpoolReplay:
@@ -104,17 +105,25 @@ class SpoolReplay:
             paths = {self._directory.path / name for name in self._directory.names()}
             self._passed_over &= paths
             paths -= self._passed_over
-            if any(not self._is_own(path) for path in paths) and self._directory.is_shared():
-                paths = set(filter(self._is_own, paths))
-            return deque(sorted(paths, key=lambda path: (started(path) or _LONG_AGO, path)))
+            paths -= self._not_to_be_adopted(paths)
+            return deque(sorted(paths, key=lambda path: (started(path) or _UNKNOWN, path)))
         except SpoolError as error:
             self._warn(str(error))
         except OSError as error:
             self._warn(f"the spool {self._directory.path} cannot be looked through: {error.strerror}")
         return deque()
 
-    def _is_own(self, path: Path) -> bool:
-        return path.name.startswith(self._own)
+    def _not_to_be_adopted(self, paths: set[Path]) -> set[Path]:
+        """Return those of *paths* that others wrote, where nothing tells whether they live."""
+        others = {path for path in paths if not path.name.startswith(self._own)}
+        if not others or not self._directory.is_shared():
+            return set()
+        self._warn(
+            f"{self._directory.path} has {len(others)} segment(s) of other writers and lies on a network file system, "
+            "where locks do not tell whether those live; move the segments of those that ended to the same directory "
+            "of a spool on a local disk, where they are replayed, and let the option spool name that one"
+        )
+        return others
 
     def _open(self, path: Path) -> SegmentReader | None:
         """Return *path* to read; None if it is not for us, or not now."""

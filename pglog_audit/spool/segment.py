@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,8 +122,14 @@ class Segment:
         self.is_torn = False
 
     def empty(self) -> None:
-        """Cut off all lines."""
-        self._cut(self.begin)
+        """Begin anew, without lines; if that fails there are none that anybody needs."""
+        self.is_torn = True
+        self._cut(0)
+        self.header = replace(self.header, started=datetime.now(UTC))
+        header = self.header.render()
+        if os.write(self.descriptor, header) == len(header):
+            self.size = self._synced = len(header)
+            self.is_torn = False
 
     def _cut(self, size: int) -> None:
         os.ftruncate(self.descriptor, size)

@@ -53,7 +53,8 @@ class SegmentReader:
         self.path = path
         self.descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
-        self._position = self._acknowledged = begin
+        # Less where its writer could not begin it anew.
+        self._position = self._acknowledged = min(begin, self.size)
 
     def take(self, max_lines: int, max_bytes: int) -> Taken | None:
         """Return the next lines, one at least; None at the end."""

@@ -86,8 +86,9 @@ class SpoolWriter:
         if current is None or not current.has_lines or not self._is_there(current):
             return
         if current.last <= number and not current.is_wanted:
-            self._quota.used -= current.size - current.begin
+            size = current.size
             current.empty()
+            self._quota.used -= size - current.size
 
     def keep(self) -> bool:
         """Let all recorded lines be replayed, and tell whether they are there: nobody removed them."""
@@ -175,6 +176,7 @@ class SpoolWriter:
             self._current = None
         own.close()
         self._missing = max(self._missing, own.last)
+        self._quota.measure()
         diagnostics.warn("spool removed", "%s was removed while it was in use, and its lines with it", own.path)
         return False
 

@@ -20,16 +20,17 @@ class SpoolStatus:
     target: str | None
     """None if no segment tells."""
     segments: int
+    """Files with lines; a writer that keeps a journal has one without, too."""
     bytes: int
     """Of segments and rejects, as the quota counts them."""
     oldest: datetime | None
-    """When the oldest segment was begun."""
+    """When the oldest of these was begun."""
     rejects: int
     """Lines that the database took in no form, or that were none."""
     unreadable: tuple[str, ...]
     """For each segment that nobody will replay, why not."""
     lines: int | None
-    """Events in the segments, if they were to be counted."""
+    """Events in the segments that can be read, if they were to be counted."""
 
 
 def read_status(path: Path, *, count_lines: bool = False) -> SpoolStatus:
@@ -46,13 +47,13 @@ def read_status(path: Path, *, count_lines: bool = False) -> SpoolStatus:
         headers, unreadable = _read_headers(segments)
         return SpoolStatus(
             path=path,
-            target=headers[0].target if headers else None,
-            segments=len(segments),
+            target=next((header.target for header in headers.values()), None),
+            segments=len(headers) + len(unreadable),
             bytes=sum(map(file_size, entries)),
-            oldest=min((header.started for header in headers), default=None),
+            oldest=min((header.started for header in headers.values()), default=None),
             rejects=sum(map(_count_lines, rejects)),
             unreadable=tuple(unreadable),
-            lines=sum(map(_count_lines, segments)) - len(headers) if count_lines else None,
+            lines=sum(map(_count_lines, headers)) - len(headers) if count_lines else None,
         )
     except OSError as error:
         raise SpoolError(f"the spool {path} is not to be read ({error.strerror}): ask as its owner") from None
@@ -74,32 +75,39 @@ def read_statuses(directory: Path, *, count_lines: bool = False) -> list[SpoolSt
 
 
 def started(path: Path) -> datetime | None:
-    """Return when the segment *path* was begun; None if it does not say."""
-    headers, _ = _read_headers([path])
-    return headers[0].started if headers else None
+    """Return when the segment *path* was begun; None if it does not say, or not yet."""
+    try:
+        header, _ = _read_header(path)
+    except SpoolError:
+        return None
+    return header.started if header else None
 
 
-def _read_headers(paths: list[Path]) -> tuple[list[Header], list[str]]:
-    headers: list[Header] = []
+def _read_headers(paths: list[Path]) -> tuple[dict[Path, Header], list[str]]:
+    """Return the headers of those segments that have lines, and why others are not to be read."""
+    headers: dict[Path, Header] = {}
     unreadable: list[str] = []
     for path in paths:
         try:
-            header = _read_header(path)
+            header, has_lines = _read_header(path)
         except SpoolError as error:
             unreadable.append(str(error))
         else:
-            headers += [header] if header else []
+            headers |= {path: header} if header and has_lines else {}
     return headers, unreadable
 
 
-def _read_header(path: Path) -> Header | None:
-    """Return the header of *path*; None if nothing is there, or not yet."""
+def _read_header(path: Path) -> tuple[Header | None, bool]:
+    """Return the header of *path*, None if it is not there, or not yet; and whether lines follow."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return None
+        return None, False
     try:
-        return read_header(descriptor, path)[0] if os.fstat(descriptor).st_size else None
+        if not os.fstat(descriptor).st_size:
+            return None, False
+        header, begin = read_header(descriptor, path)
+        return header, os.fstat(descriptor).st_size > begin
     finally:
         os.close(descriptor)
 

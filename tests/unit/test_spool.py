@@ -13,6 +13,7 @@ import pytest
 from pglog_audit.errors import ConfigurationError, SpoolError
 from pglog_audit.spool import Spool, read_rejects, segment_reader, segment_writer
 from pglog_audit.spool import directory as spool_directory
+from pglog_audit.spool.directory import SpoolDirectory
 from pglog_audit.spool.segment_reader import BadLine
 from pglog_audit.spool.status import read_statuses
 from tests.spools import TARGET, batches, drained, event, events, leave, made, run, segments, start
@@ -257,47 +258,116 @@ def test_a_spool_that_was_removed_is_made_again(directory, caplog, what):
     assert [w for w in warnings(caplog) if f"{path} was removed while it was in use" in w]
 
 
-def make_link(directory, monkeypatch):
+def make_link(directory, own):
     (directory.parent / "real").mkdir()
     directory.symlink_to("real")
 
 
-def make_file(directory, monkeypatch):
+def make_file(directory, own):
     directory.write_text("")
 
 
-def make_writable_for_others(directory, monkeypatch):
+def make_writable_for_others(directory, own):
     directory.mkdir()
     directory.chmod(0o777)
 
 
-def make_for_another_user(directory, monkeypatch):
+def make_writable_for_a_group(directory, own):
     directory.mkdir()
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    directory.chmod(0o2775)
 
 
-def make_parent_missing(directory, monkeypatch):
+def make_for_another_user(directory, own):
+    directory.mkdir()
+    as_root(lambda: os.chown(directory, 12345, 12345))
+
+
+def make_own_for_another_user(directory, own):
+    own.mkdir(parents=True)
+    as_root(lambda: os.chown(own, 12345, 12345))
+
+
+def make_own_writable_for_others(directory, own):
+    own.mkdir(parents=True)
+    own.chmod(0o770)
+
+
+def make_own_a_link(directory, own):
+    (directory / "real").mkdir(parents=True)
+    own.symlink_to("real")
+
+
+def make_parent_missing(directory, own):
     directory.parent.rmdir()
 
 
+def as_root(change):
+    """Make a change that only root may make."""
+    if os.geteuid():
+        pytest.skip("only root may give files away")
+    change()
+
+
 REFUSED = [
-    (make_link, "is a symbolic link: name the directory"),
-    (make_file, "is no directory: remove it"),
-    (make_writable_for_others, "run chmod go-w"),
-    (make_for_another_user, "belongs to the user"),
+    (make_link, "spool {directory} is a symbolic link: name the directory that it leads to"),
+    (make_file, "spool {directory} is no directory: remove it"),
+    (make_writable_for_others, r"spool {directory}: run chmod go-w {directory}, or chmod \+t .* directory in it"),
+    (make_writable_for_a_group, r"spool {directory}: run chmod go-w {directory}, or chmod \+t .* directory in it"),
+    (
+        make_for_another_user,
+        "{directory} belongs to the user 12345, .* run chown 0 {directory}, or name a directory in",
+    ),
+    (make_own_for_another_user, "{own} of the spool belongs to the user 12345, .* run chown -R 0 {own}"),
+    (make_own_writable_for_others, "others may write into the directory {own} .* run chmod go-w {own}"),
+    (make_own_a_link, "{own} is a symbolic link"),
     (make_parent_missing, "does not exist; make that"),
 ]
 
 
 @pytest.mark.parametrize(("make", "words"), REFUSED, ids=[make.__name__ for make, _ in REFUSED])
-def test_a_directory_that_is_not_ours_is_refused(directory, monkeypatch, make, words):
-    """prepare() raises, append() keeps nothing, and both say which path it is and what to do."""
-    make(directory, monkeypatch)
+def test_a_directory_that_is_not_ours_is_refused(directory, make, words):
+    """prepare() raises, append() keeps nothing, and both say which path it is and what to run."""
+    own = SpoolDirectory(directory, TARGET, is_durable=False).path
+    make(directory, own)
     spool = made(directory)
-    with pytest.raises(SpoolError, match=f"{directory} .*{words}|{words} {directory}"):
+    words = words.format(directory=directory, own=own)
+    with pytest.raises(SpoolError, match=words):
         spool.prepare()
     assert spool.append([event(1)]) == 0
-    assert words in spool.problem
+    assert re.search(words, spool.problem)
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o3775, 0o755])
+def test_a_shared_directory_will_do(directory, mode):
+    """Where others may write but not move away what is ours, as in /tmp, only the target's directory is ours alone."""
+    directory.mkdir()
+    directory.chmod(mode)
+    spool = made(directory)
+    assert spool.append([event(1)]) == 1
+    spool.seal()
+    assert drained(spool) == [event(1)]
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o3775])
+def test_a_volume_that_belongs_to_root_will_do(tmp_path, mode):
+    """Its sticky bit keeps others from moving away what an application with another user makes there."""
+    program = """
+import os, sys
+from pathlib import Path
+from tests.spools import drained, event, made
+os.setgroups([])
+os.setgid(12345)
+os.setuid(12345)
+spool = made(Path(sys.argv[1]))
+print(spool.append([event(1)]), spool.problem)
+spool.seal()
+print(drained(spool) == [event(1)])
+"""
+    for parent in tmp_path.parents[:-1][:3]:
+        parent.chmod(parent.stat().st_mode | 0o711)
+    tmp_path.chmod(mode)
+    as_root(lambda: os.chown(tmp_path, 0, 12345))
+    assert run(program, tmp_path).splitlines() == ["1 None", "True"]
 
 
 def test_a_directory_that_was_mended_is_used(directory):
@@ -317,7 +387,7 @@ def test_nothing_is_replayed_from_where_others_write(directory, caplog):
     path.parent.chmod(0o777)
     spool = made(directory)
     assert spool.take(10, 1000) is None
-    assert any("others may write" in w for w in warnings(caplog))
+    assert any("others may write into the directory" in w for w in warnings(caplog))
     path.parent.chmod(0o700)
     assert drained(spool) == events(2)
 
@@ -469,8 +539,8 @@ def mounts(path, kind):
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "virtiofs"])
-def test_a_shared_file_system_is_replayed_by_its_writer_alone(directory, tmp_path, monkeypatch, kind):
-    """Where a lock may say nothing about other machines, only our own segments are taken."""
+def test_a_shared_file_system_is_replayed_by_its_writer_alone(directory, tmp_path, monkeypatch, caplog, kind):
+    """Where a lock may say nothing about other machines, only our own segments are taken, and what to do is told."""
     monkeypatch.setattr(spool_directory, "_MOUNTS", tmp_path / "mountinfo")
     spool_directory._MOUNTS.write_text(mounts(tmp_path, kind))
     leave(directory, [event(1)])
@@ -478,6 +548,7 @@ def test_a_shared_file_system_is_replayed_by_its_writer_alone(directory, tmp_pat
     spool.append([event(2)])
     spool.seal()
     assert drained(spool) == [event(2)]
+    assert [w for w in warnings(caplog) if "has 1 segment(s) of other writers" in w and "on a local disk" in w]
     spool_directory._MOUNTS.write_text(mounts(tmp_path, "ext4"))
     assert drained(spool) == [event(1)]
 
@@ -704,6 +775,36 @@ def test_rejects_are_durable_before_their_segment_goes(directory, monkeypatch):
     assert calls == ["fsync w1.rejects", "unlink dead.000001.spool", "fsync directory"]
 
 
+def test_rejects_that_were_moved_away_hold_up_nothing(directory, caplog):
+    """Whoever looked into them before their segment is done has what he wanted, and the segment is removed."""
+    leave(directory, [event(1)])
+    spool = made(directory, fsync="rotate")
+    taken = spool.take(10, 1000)
+    spool.reject(taken.lines[0], "22P02", "invalid input")
+    (path,) = directory.glob("*/*.rejects")
+    path.rename(directory / "looked-into")
+    spool.acknowledge(taken)
+    assert segments(directory) == []
+    assert not warnings(caplog)
+
+
+def test_what_others_wrote_meanwhile_does_not_count_below_zero(directory):
+    """Replaying a segment that we had not measured makes no room that is not there."""
+    spool = made(directory)
+    spool.prepare()
+    leave(directory, events(100))
+    assert len(drained(spool)) == 100
+    assert spool.used == 0
+
+
+def test_what_is_there_before_the_first_line_is_known(directory):
+    """Once the directory is prepared, stats tell what dead writers left."""
+    path = leave(directory, events(3))
+    spool = made(directory)
+    spool.prepare()
+    assert spool.used == path.stat().st_size
+
+
 # fsync
 
 
@@ -887,7 +988,7 @@ def test_status(directory):
     spool.reject("x", None, "y")
     spool.reject("x", None, "y")
     status = spool.status(count_lines=True)
-    assert (status.target, status.segments, status.lines, status.rejects) == (TARGET, 3, 6, 2)
+    assert (status.target, status.segments, status.lines, status.rejects) == (TARGET, 3, 5, 2)
     assert status.bytes == sum(path.stat().st_size for path in directory.glob("*/*"))
     assert status.oldest < spool._writer._current.header.started
     assert [str(unreadable) in words for words in status.unreadable] == [True]

@@ -202,6 +202,42 @@ def test_sealing_an_empty_journal_keeps_its_file(directory):
     assert segments(directory) == before
 
 
+def test_a_journal_without_lines_waits_for_nobody(directory):
+    """Its file is no segment in the status, and what comes later has waited since then only."""
+    spool = made(directory)
+    record(spool, 1, 1)
+    begun = spool.status().oldest
+    spool.forget(1)
+    status = spool.status(count_lines=True)
+    assert (status.segments, status.lines, status.oldest, status.unreadable) == (0, 0, None, ())
+    record(spool, 2, 2)
+    status = spool.status(count_lines=True)
+    assert (status.segments, status.lines) == (1, 1)
+    assert status.oldest > begun
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "write"])
+def test_a_journal_that_cannot_be_emptied(directory, monkeypatch, call):
+    """The next line goes into another segment, and nothing is left that cannot be read."""
+    spool = made(directory)
+    record(spool, 1, 1)
+    real = getattr(os, call)
+
+    def failing(*_):
+        monkeypatch.setattr(os, call, real)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, call, failing)
+    spool.forget(1)
+    assert "Input/output error" in spool.problem
+    record(spool, 2, 2)
+    spool.keep()
+    spool.seal()
+    assert drained(spool)[-1:] == [event(2)]
+    assert segments(directory) == []
+    assert spool.used == 0
+
+
 # Files that are removed from under us
 
 
