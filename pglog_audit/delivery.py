@@ -89,8 +89,8 @@ class Delivery:
             left = self._backlog.keep(rest)
         self._account.note("exit", left)
         self._account.lose_unseen("exit", unseen)
-        if self._backlog is not None and self._lines.last_seq:
-            self._own_events.done(self._backlog.keep_own(self._own_events.waiting()))
+        if self._lines.last_seq:
+            self._keep_own(is_end=not (left or unseen))
         # A writer that waits for lines has none in hand to drop.
         self._times_given_up += bool(count)
         return len(left) + unseen
@@ -208,19 +208,13 @@ class Delivery:
             diagnostics.warn("written again", "Audit events are written again, after: %s", self.problem)
         self.problem, self._delay = None, 0.0
         self._batch_size = min(self._batch_size * 2, self._options.batch_size)
-        self._write_own(self._own_events.waiting())
-
-    def _write_own(self, own: list[str]) -> None:
-        if self.problem is None and own:
-            written = self._writer.write(own, others_fit=True)
-            for refusal in written.refused:
-                diagnostics.warn("own", "The audit trail's own rows are refused: %s", refusal.reason)
-            self._own_events.done(len(own) - len(written.left))
+        self._writer.tell(self._own_events)
 
     def _end(self) -> None:
-        self._write_own(self._own_events.waiting(last_seq=self._lines.last_seq))
+        if self.problem is None:
+            self._writer.tell(self._own_events, last_seq=self._lines.last_seq)
         if self._backlog is not None:
-            self._own_events.done(self._backlog.keep_own(self._own_events.waiting()))
+            self._keep_own(is_end=True)
             self._backlog.close()
         self.is_ending = False
 
@@ -246,11 +240,16 @@ class Delivery:
         """Put the lines in hand to the spool."""
         if self._backlog is None or not self._in_hand or self._drop_what_was_given_up():
             return
-        self._own_events.done(self._backlog.keep_own(self._own_events.waiting()))
+        self._keep_own()
         count = len(self._in_hand)
         self._in_hand = self._backlog.keep(self._in_hand)
         self._min_batch, self._were_sent = 0, bool(self._in_hand)
         self._settle(count - len(self._in_hand))
+
+    def _keep_own(self, *, is_end: bool = False) -> None:
+        if self._backlog is not None:
+            waiting = self._own_events.waiting(last_seq=self._lines.last_seq if is_end else None)
+            self._own_events.done(self._backlog.keep_own(waiting))
 
     def _wait_after(self, problem: str) -> None:
         """Wait before the next attempt: longer each time, with jitter, shortly while somebody waits in flush()."""

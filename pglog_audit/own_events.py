@@ -40,12 +40,15 @@ class OwnEvents:
         """
         Return the lines to write: the start, what was lost, and the stop.
 
-        :param last_seq: the last number drawn, if this is the writer's clean end: all its events are rows or explained.
+        :param last_seq: the last number drawn, if this is the writer's clean end: all its events are rows, explained or
+            on disk.
         """
+        is_new = last_seq != self._stopped_at
         for reason, lost in self._account.take_untold():
+            is_new = True
             metadata = {"reason": reason, "ranges": lost.ranges, "count": lost.count}
             self._waiting.append(self._line(self._draw(), GAP, metadata, outcome="failure"))
-        if self._lifecycle and last_seq is not None and (self._waiting or last_seq != self._stopped_at):
+        if self._lifecycle and last_seq is not None and is_new:
             self._stopped_at = self._draw()
             self._waiting.append(self._line(self._stopped_at, STOP, {"last_seq": self._stopped_at - 1}))
         return list(self._waiting)

@@ -16,6 +16,7 @@ from .account import Account
 from .backlog import Backlog
 from .formatter import AuditFormatter
 from .options import HandlerOptions, read_options
+from .own_events import OwnEvents
 from .store import Store
 from .unlocked_handler import UnlockedHandler
 from .verdict import Verdict, verdict, words
@@ -69,6 +70,8 @@ class PostgresHandler(UnlockedHandler):
         if self.backlog is not None:
             self.backlog.abandon(self.writer_id, self.account)
         self._next_seq = itertools.count(1).__next__
+        # Alone it never ends, so it says nothing of its start either.
+        self._own_events = OwnEvents(self.writer_id, self.account, self._next_seq, service=None, lifecycle=False)
         self._one_at_a_time = threading.RLock()
         self._to_emit: deque[tuple[int, str]] = deque()
         self._is_emitting = False
@@ -125,7 +128,9 @@ class PostgresHandler(UnlockedHandler):
             self.reject(refusal)
         if written.left:
             self._put_aside(line, written.problem or "")
-        elif self.backlog is not None:
+            return
+        self.tell(self._own_events)
+        if self.backlog is not None:
             self.backlog.forget(seq)
             self.backlog.replay(self.options.batch_size, others_fit=bool(written.stored))
 
@@ -140,6 +145,15 @@ class PostgresHandler(UnlockedHandler):
             self.backlog.reject(refusal)
         else:
             self.account.reject(refusal, is_kept=False)
+
+    def tell(self, own_events: OwnEvents, *, last_seq: int | None = None) -> None:
+        """Make rows of what a writer says of itself; what the database does not take now waits for the next time."""
+        waiting = own_events.waiting(last_seq=last_seq)
+        if waiting:
+            written = self.write(waiting, others_fit=True)
+            for refusal in written.refused:
+                diagnostics.warn("own", "The audit trail's own rows are refused: %s", refusal.reason)
+            own_events.done(len(waiting) - len(written.left))
 
     def write(self, batch: Sequence[str], *, others_fit: bool = False) -> Written:
         """

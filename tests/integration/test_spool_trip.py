@@ -106,6 +106,7 @@ def test_at_the_end_of_the_process_what_waits_is_on_disk(options, database, spoo
     """Nothing is lost at an exit while the database hangs, and the next writer of the table finds it."""
     logger = configure(database.writer, **options)
     log(logger, 50)
+    wait_until(lambda: is_stuck(logger))
     processes.finish(processes.writers(), 0.1)
     assert stats(logger)["lost"] == {}
     handler_of(logger).close()
@@ -117,6 +118,7 @@ def test_at_the_end_of_the_process_what_waits_is_on_disk(options, database, spoo
     flush(other)
     wait_until(lambda: counts(database)[0] == 51)
     assert len(database.rows("SELECT DISTINCT writer_id FROM audit_log")) == 2
+    assert [(seq, action) for seq, action, _ in lifecycle(database)[:2]] == [(0, "audit.start"), (51, "audit.stop")]
 
 
 def test_a_writer_says_when_it_begins_and_ends(options, database):
@@ -258,3 +260,15 @@ def test_the_path_counts_from_where_the_handler_was_made(database, tmp_path, mon
     handler = AuditHandler(database.writer, spool="here")
     monkeypatch.chdir("/")
     assert handler.options.spool == str(tmp_path / "here")
+
+
+def test_the_postgres_handler_alone_explains_its_losses(database, locked):
+    """Without a spool a record that could not be stored is gone, and the next row says so."""
+    handler = PostgresHandler(database.writer, **QUICK)
+    logger = logging.getLogger("audit")
+    logger.setLevel("INFO")
+    logger.addHandler(handler)
+    log(logger, 1)
+    locked.rollback()
+    log(logger, 1)
+    assert lifecycle(database) == [(3, "audit.gap", {"reason": "not stored", "ranges": [[1, 1]], "count": 1})]
