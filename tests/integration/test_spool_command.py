@@ -17,18 +17,27 @@ import pytest
 from click.testing import CliRunner, Result
 from uuid_utils import uuid7
 
-from pglog_audit import lines
+from pglog_audit import AuditLog, lines
 from pglog_audit.backlog import describe_target
 from pglog_audit.cli.commands import cli
 from pglog_audit.options import read_options
 from pglog_audit.spool import Spool
 from tests.spools import segments
-from tests.support import configure, handler_of, is_stuck, log, wait_until
+from tests.support import wait_until
 from tests.terminal import Terminal
 
 if TYPE_CHECKING:
     from tests.conftest import Database
 
+PROGRAM = """
+import logging, sys
+from pglog_audit import AuditHandler, audit
+logger = logging.getLogger("audit")
+logger.setLevel("INFO")
+logger.addHandler(AuditHandler(sys.argv[1], spool=sys.argv[2], shutdown_timeout=0.1))
+for n in range(25):
+    logger.info("Ticket opened", extra=audit("ticket.open", metadata={"n": n}))
+"""
 MAIN = [sys.executable, "-c", "from pglog_audit.cli import main; main()", "spool", "replay"]
 
 
@@ -119,15 +128,13 @@ class TestRows:
         assert rows == [{"action": "ticket.open", "is_dated": True}] * 2
 
     def test_of_a_real_handler(self, database: Database, directory: Path) -> None:
-        """What a handler put to disk while its database was away is replayed into the one named."""
+        """What a program put to disk because its database was away is replayed into the one named."""
         away = f"{database.writer} port=1"
-        logger = configure(away, spool=str(directory))
-        log(logger, 25)
-        wait_until(lambda: is_stuck(logger) and handler_of(logger).stats()["spooled"] == 25)
-        handler_of(logger)._writer.writer.backlog.close()
+        subprocess.run([sys.executable, "-c", PROGRAM, away, str(directory)], check=True, stderr=subprocess.DEVNULL)
         [segment] = segments(directory)
         assert run(directory, database.writer, "--from", segment.parent.name).exit_code == 0
         assert [row["metadata"]["n"] for row in database.rows()] == list(range(25))
+        assert "unexplained" not in {gap.kind for gap in AuditLog(database.owner).gaps()}
 
 
 class TestTargets:
@@ -191,6 +198,8 @@ class TestRefusals:
         [gap] = database.rows("SELECT * FROM audit_log WHERE action = 'audit.gap'")
         assert (str(gap["writer_id"]), gap["writer_seq"], gap["outcome"]) == (bad["writer_id"], None, "failure")
         assert gap["metadata"] == {"reason": "rejected", "ranges": [[2, 2]], "count": 1}
+        found = [(gap.kind, gap.first_seq, gap.reason) for gap in AuditLog(database.owner).gaps()]
+        assert found == [("explained", 2, "rejected"), ("tail", 4, None)]
 
     def test_no_line_that_the_table_takes(self, database: Database, directory: Path) -> None:
         """Where nothing shows that the table takes anything, no line is blamed: all stay, unless a person decides."""
