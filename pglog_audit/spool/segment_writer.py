@@ -80,7 +80,7 @@ class SpoolWriter:
         """
         if number >= self._missing:
             self._missing = 0
-        while self._recorded and self._recorded[0].last <= number:
+        while self._recorded and self._recorded[0].last <= number and not self._recorded[0].is_wanted:
             self._remove(self._recorded.popleft())
         current = self._current
         if current is None or not current.has_lines or not self._is_there(current):
@@ -91,15 +91,19 @@ class SpoolWriter:
             self._quota.used -= size - current.size
 
     def keep(self) -> bool:
-        """Let all recorded lines be replayed, and tell whether they are there: nobody removed them."""
+        """
+        Let all recorded lines be replayed, and tell whether they are there: nobody removed them.
+
+        :raises OSError: that is not to be told; they will be replayed if they are there.
+        """
+        current = [self._current] if self._current is not None and self._current.has_lines else []
+        for own in [*self._recorded, *current]:
+            own.is_kept = True
         while self._recorded:
-            closed = self._recorded.popleft()
-            if self._is_there(closed):
-                self._hold(closed)
-        current = self._current
-        if current is not None and current.has_lines and self._is_there(current):
-            current.is_kept = True
-        return not self._missing
+            if self._is_there(self._recorded[0]):
+                self._hold(self._recorded[0])
+            self._recorded.popleft()
+        return all(map(self._is_there, current)) and not self._missing
 
     def append_some(self, chunks: Sequence[bytes]) -> int:
         """
@@ -248,8 +252,8 @@ class SpoolWriter:
             self._recorded.append(closed)
 
     def _remove(self, closed: Segment) -> None:
-        self._quota.used -= closed.size
         closed.remove()
+        self._quota.used -= closed.size
 
     def _hold(self, closed: Segment) -> None:
         """Keep a closed segment locked until we replay it."""

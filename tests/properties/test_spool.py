@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pglog_audit import lines
+from pglog_audit import PostgresHandler, lines
 from pglog_audit.spool import Spool, segment_writer
 from tests.properties.strategies import plain_json, plain_text
 from tests.spools import drained, event, leave, made, segments
@@ -145,6 +145,10 @@ class Process:
     reading: Path | None = None
     taken: list = field(default_factory=list)
     acknowledged: list = field(default_factory=list)
+    memory: list = field(default_factory=list)
+    """What the journal may have: lines that are no rows, whether they were recorded, and under which number."""
+    last = settled = 0
+    """The numbers of the last line, and of the last one that left the memory."""
 
     def __post_init__(self):
         self.begin()
@@ -152,7 +156,7 @@ class Process:
     def begin(self):
         """Start with a spool that was not used yet."""
         self.spool = Spool(self.directory, "target", f"w{next(self.names)}", fsync=self.fsync)
-        self.reading, self.taken, self.acknowledged = None, [], []
+        self.reading, self.taken, self.acknowledged, self.memory = None, [], [], []
 
     def own_descriptors(self):
         """Return what is open in the directory now."""
@@ -222,12 +226,18 @@ class World:
         taken = process.spool.take(argument, 300)
         if taken is None:
             return
-        others = [each for each in self.processes if each is not process]
-        assert all(each.reading != taken.path for each in others), "two have the same segment"
+        for other in self.processes:
+            own = [*other.spool._writer._recorded, *filter(None, [other.spool._writer._current])]
+            assert all(each.path != taken.path for each in own), "a segment of a journal in use was given"
+            assert other is process or other.reading != taken.path, "two have the same segment"
         assert self.gone.isdisjoint(taken.lines), "a line of a removed segment came back"
         process.reading = taken.path
         process.taken.append(taken)
-        self.back.update(taken.lines)
+        self.store(taken.lines)
+
+    def store(self, lines):
+        """Make rows of lines."""
+        self.back.update(lines)
 
     def acknowledge(self, process, argument):
         """Acknowledge the first of what was taken."""
@@ -259,7 +269,7 @@ class World:
         rest = Spool(self.directory, "target", "last", fsync="never")
         lines = drained(rest)
         assert self.gone.isdisjoint(lines), "a line of a removed segment came back"
-        self.back.update(lines)
+        self.store(lines)
 
 
 ACTIONS = st.sampled_from("append append append seal take take acknowledge acknowledge rewind close die".split())
@@ -274,3 +284,107 @@ FSYNC = st.sampled_from(["never", "rotate", "always"])
 def test_any_order_of_crashes_and_errors(directory, fsyncs, steps):
     """No kept line is lost, none comes back after its segment is gone, and no two processes have one at once."""
     World(directory(), fsyncs).run(steps)
+
+
+class JournalWorld(World):
+    """Two processes that also record lines, and write from memory what the journal has too."""
+
+    def acknowledge(self, process, argument):
+        """Acknowledge the first of what was taken; its lines may be in another segment too, and come back."""
+        if process.taken:
+            process.spool.acknowledge(process.taken.pop(0))
+            process.reading = None if not process.taken else process.reading
+
+    def record(self, process, argument):
+        """Record some lines."""
+        for _ in range(argument):
+            line = self.new_line()
+            process.last += 1
+            is_recorded = process.spool.record(line, process.last)
+            if is_recorded:
+                self.kept.add(line)
+            process.memory.append((line, is_recorded, process.last))
+
+    def new_line(self):
+        """Return a line that there was not."""
+        return event(next(self.numbers))
+
+    def write(self, process, argument):
+        """Make rows of the first lines in memory."""
+        self.store([line for line, _, _ in process.memory[:argument]])
+        self.drop(process, argument)
+
+    def drop(self, process, count):
+        """Drop the first lines from memory."""
+        dropped, process.memory = process.memory[:count], process.memory[count:]
+        process.settled = max([process.settled, *(number for _, _, number in dropped)])
+
+    def forget(self, process, argument):
+        """Drop from the journal what is not in memory any more."""
+        process.spool.forget(process.settled)
+
+    def keep(self, process, argument):
+        """Leave the first lines in memory to the disk, and keep those there that it does not take."""
+        hand = process.memory[:argument]
+        if not hand:
+            return
+        are_there = process.spool.keep()
+        others = [line for line, is_recorded, _ in hand if not (is_recorded and are_there)]
+        kept = process.spool.append(others)
+        self.kept.update(others[:kept])
+        self.drop(process, argument)
+        process.memory[:0] = [(line, False, 0) for line in others[kept:]]
+
+
+JOURNAL_ACTIONS = st.sampled_from(
+    "record record record record write write forget forget keep append seal take take acknowledge close die".split()
+)
+JOURNAL_STEPS = st.lists(
+    st.tuples(st.integers(0, 1), JOURNAL_ACTIONS, st.integers(1, 6), FAULTS), min_size=5, max_size=40
+)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="what a dead process had open is looked up in /proc")
+@given(st.tuples(FSYNC, FSYNC), JOURNAL_STEPS)
+@settings(max_examples=400)
+def test_a_journal_in_any_order_of_crashes_and_errors(directory, fsyncs, steps):
+    """No recorded line is lost before it is a row, and none that a living process has is given to another."""
+    JournalWorld(directory(), fsyncs).run(steps)
+
+
+class StoringWorld(JournalWorld):
+    """Two processes that write to a database."""
+
+    def __init__(self, directory, fsyncs, handler):
+        super().__init__(directory, fsyncs)
+        self.handler = handler
+
+    def new_line(self):
+        """Return a line that there was not, as a writer would make it."""
+        snapshot = f'{{"occurred_at":1772434267.0,"action":"ticket.open","metadata":{{"n":{next(self.numbers)}}}}}'
+        return lines.headed(lines.numbered(snapshot, 1), "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51")
+
+    def append(self, process, argument):
+        """Append some lines."""
+        batch = [self.new_line() for _ in range(argument)]
+        self.kept.update(batch[: process.spool.append(batch)])
+
+    def store(self, lines):
+        """Make rows of lines."""
+        written = self.handler.write(lines, others_fit=True)
+        assert (written.left, written.refused) == ([], [])
+        super().store(lines)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="what a dead process had open is looked up in /proc")
+@given(st.tuples(FSYNC, FSYNC), JOURNAL_STEPS)
+@settings(max_examples=30)
+def test_every_line_is_one_row(directory, database, fsyncs, steps):
+    """However processes die between journal, table and disk, each line that was kept is stored, and once."""
+    handler = PostgresHandler(database.writer)
+    world = StoringWorld(directory(), fsyncs, handler)
+    world.run(steps)
+    handler.close()
+    ids = [lines.parse(line)["id"] for line in world.back]
+    rows = database.rows("SELECT id FROM audit_log WHERE id = ANY(%s::uuid[])", ids)
+    assert sorted(str(row["id"]) for row in rows) == sorted(ids)
