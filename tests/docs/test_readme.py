@@ -323,6 +323,19 @@ def test_events_on_disk(reader) -> None:
     assert [row["metadata"] for row in reader.database.rows()] == [{"amount": "12"}, {"amount": "7"}]
 
 
+def test_outages_and_losses(reader) -> None:
+    """The directory is made where README.md says, and has the event until it is a row."""
+    [block] = read_sections()["Outages and losses"]
+    logger = logging.getLogger("audit")
+    logger.setLevel("INFO")
+    text = block.text.replace("/var/lib/app", str(reader.home))
+    exec(compile(text, "README.md", "exec"), {"logger": logger, "audit": audit, "AuditHandler": AuditHandler})  # noqa: S102
+    [segment] = reader.home.glob("audit-spool/*/*.spool")
+    assert segment.stat().st_mode & 0o777 == 0o600
+    assert logger.handlers[0].flush(60) == 0
+    assert [row["action"] for row in reader.rows()] == ["event.publish"]
+
+
 def test_masking(reader) -> None:
     """What README.md shows as masked is masked in the row, and the rest is not."""
     logger = logging.getLogger("audit")

@@ -21,7 +21,7 @@ from pglog_audit.options import HandlerOptions, WriterOptions
 from .reader import README, names_in, read_tables
 
 TEXT = README.read_text("utf-8")
-SIZES = ("max_bytes",)
+SIZES = ("max_bytes", "spool_max_bytes")
 TIMES = ("flush_interval", "block_timeout", "connect_timeout", "write_timeout", "shutdown_timeout")
 
 
@@ -50,10 +50,10 @@ def shown(name: str, value: Any) -> str:
     if name in TIMES:
         return f"{value:g} s"
     if name in SIZES:
-        return f"{value // 1024**2} MiB"
+        return f"{value // 1024**2} MiB" if value < 1024**3 else f"{value // 1024**3} GiB"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return f'`"{value}"`' if name in ("request_id_from", "mask_with") else f"`{value}`"
+    return f'`"{value}"`' if name in ("request_id_from", "mask_with", "fsync") else f"`{value}`"
 
 
 def test_the_options_table() -> None:
@@ -145,3 +145,11 @@ def test_the_limits_of_an_event() -> None:
     """The sizes in README.md are those of the code."""
     limits = [f"{size // 1024} KiB" for size in (MAX_TEXT, MAX_MESSAGE, MAX_LINE)]
     assert "A text field holds {}, a message {}, an event {};".format(*limits) in TEXT
+
+
+def test_every_promise_leads_to_its_test() -> None:
+    """Each link to a test names one that is there."""
+    found = re.findall(r'\]\((tests/[\w/]+\.py) "(\w+)"\)', TEXT)
+    assert len(found) > 10
+    for path, name in found:
+        assert f"\ndef {name}(" in (README.parent / path).read_text(), f"{path} has no {name}"
