@@ -54,10 +54,15 @@ class Account:
         if not is_kept:
             self.lose("refused", [refusal.line], refusal.reason)
             return
-        self.count("rejected", 1)
         self._note("rejected", [refusal.line])
-        which = lines.describe(refusal.line)
-        diagnostics.warn("rejected", "Audit event rejected (%s), and kept in the spool: %s", refusal.reason, which)
+        self.note_rejects([refusal])
+
+    def note_rejects(self, refused: Sequence[Refusal]) -> None:
+        """Count lines that the rejects have and a row explains, and tell which one the first of them is."""
+        self.count("rejected", len(refused))
+        if refused:
+            reason, which = refused[0].reason, lines.describe(refused[0].line)
+            diagnostics.warn("rejected", "Audit event rejected (%s), and kept in the spool: %s", reason, which)
 
     def lose(self, reason: str, lost: Sequence[str], why: str | None = None) -> None:
         """Count the lines *lost* for *reason*, and tell which one the first of them is."""

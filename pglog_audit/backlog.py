@@ -15,14 +15,14 @@ from .account import Account
 from .errors import SpoolError
 from .lines import Recorded
 from .options import WriterOptions
-from .spool import Spool
+from .replay import Replayed, replay
+from .spool import BadLine, Spool
 from .written import Refusal, Written
 
 ORPHANS_INTERVAL = 30.0
 """Seconds between two looks at what dead writers left."""
 _REFUSED_INTERVAL = 5.0
 """Seconds until lines are tried again of which the table took none."""
-_MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class Backlog:
@@ -125,28 +125,31 @@ class Backlog:
 
         :param others_fit: whether the table takes other lines at this moment, so that a refusal is a line's own fault.
         """
-        taken = self._spool.take(max_lines, _MAX_BATCH_BYTES)
-        if taken is None:
+        replayed = self._replay(max_lines, others_fit=others_fit)
+        if replayed is None:
             self._spool.seal()
-            taken = self._spool.take(max_lines, _MAX_BATCH_BYTES)
-        if taken is None:
+            replayed = self._replay(max_lines, others_fit=others_fit)
+        if replayed is None:
             self._since, self.next_look = None, time.monotonic() + ORPHANS_INTERVAL
             return None
-        written = self._write(taken.lines, others_fit=others_fit)
+        taken, written = replayed.taken, replayed.written
         # Counters are of events alone.
         written.stored -= min(written.stored, sum(map(lines.is_own, taken.lines)))
         self._account.add(written, taken.lines, were_sent=True)
-        if written.left:
-            self._spool.rewind()
-            return written
-        for refusal in written.refused:
-            self.reject(refusal)
-        for bad in taken.bad:
-            self._spool.reject(bad.raw, None, bad.reason)
-            if not bad.is_torn:
-                diagnostics.warn("bad line", "The spool has what is no event (%s): see its rejects", bad.reason)
-        self._spool.acknowledge(taken)
+        if not written.left:
+            self._account.note_rejects(written.refused)
+            self._note_bad(taken.bad)
         return written
+
+    def _replay(self, max_lines: int, *, others_fit: bool) -> Replayed | None:
+        return replay(self._spool, self._write, max_lines, others_fit=others_fit)
+
+    def _note_bad(self, bad: Sequence[BadLine]) -> None:
+        # What a writer that died left unfinished was never said to be kept.
+        reasons = [each.reason for each in bad if not each.is_torn]
+        self._account.count("rejected", len(reasons))
+        if reasons:
+            diagnostics.warn("bad line", "The spool has what is no event (%s): see its rejects", reasons[0])
 
     def put_off(self) -> None:
         """Look again later."""

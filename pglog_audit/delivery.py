@@ -195,7 +195,7 @@ class Delivery:
             return
         if not written.left:
             self._after_success()
-        elif written.verdict in (Verdict.CONFIGURATION, Verdict.UNKNOWN):
+        elif written.verdict in (Verdict.CONFIGURATION, Verdict.UNKNOWN, None):
             self._is_replay_refused = True
             self._account.fail(written.problem or "")
             diagnostics.warn("replay", "Audit events wait in the spool: %s", written.problem)

@@ -2,13 +2,14 @@
 
 from .rejects import Reject, read_rejects
 from .segment import IS_SUPPORTED
-from .segment_reader import Taken
+from .segment_reader import BadLine, Taken
 from .segment_writer import Fsync
 from .spool import Spool
 from .status import SpoolStatus, read_status, read_statuses
 
 __all__ = [
     "IS_SUPPORTED",
+    "BadLine",
     "Fsync",
     "Reject",
     "Spool",

@@ -14,7 +14,7 @@ from ... import diagnostics
 from ...backlog import describe_target
 from ...errors import AuditError, SchemaError, SpoolError, UnreachableError
 from ...file_locks import lock_holders
-from ...leftovers import Leftovers, Replayed
+from ...leftovers import Leftovers, LeftoversDone
 from ...postgres_handler import PostgresHandler
 from ...spool import Spool, SpoolStatus, read_status
 from ...spool.directory import directory_name
@@ -75,7 +75,7 @@ def replay(
     finally:
         spool.close()
         handler.close()
-    _tell(leftovers.replayed, path, unheld)
+    _tell(leftovers.done, path, unheld)
 
 
 def _find(directory: Path, subdirectory: str | None, target: str) -> tuple[Path, str] | None:
@@ -152,30 +152,30 @@ def _unheld(path: Path) -> set[Path]:
     return set() if holders is None else {each for each in segments - holders.keys() if each.exists()}
 
 
-def _tell(replayed: Replayed, path: Path, unheld: set[Path]) -> None:
+def _tell(done: LeftoversDone, path: Path, unheld: set[Path]) -> None:
     """
     Say how it ended.
 
     :raises AuditError: not all is done, and nobody else does the rest.
     """
-    rejected = f" (pglog-audit spool rejects {path.parent})" if replayed.rejected else ""
-    done = (
-        f"{count(replayed.lines, 'line')} replayed: {count(replayed.stored, 'new row')}, {replayed.duplicates:,} "
-        f"rows already, {replayed.rejected:,} rejected{rejected}"
+    rejected = f" (pglog-audit spool rejects {path.parent})" if done.rejected else ""
+    told = (
+        f"{count(done.lines, 'line')} replayed: {count(done.stored, 'new row')}, {done.duplicates:,} "
+        f"rows already, {done.rejected:,} rejected{rejected}"
     )
-    if replayed.problem is not None:
+    if done.problem is not None:
         left = read_status(path, count_lines=True).lines or 0
-        raise _error(replayed)(f"{count(left, 'line')} left, because {replayed.problem}; {done}")
+        raise _error(done)(f"{count(left, 'line')} left, because {done.problem}; {told}")
     if unheld:
         why = "; ".join(read_status(path).unreadable) or "see the warnings"
-        raise SpoolError(f"{count(len(unheld), 'segment')} left in {path}: {why}; {done}")
-    click.echo(f"{done}{_held(list(path.glob('*.spool')))}.")
+        raise SpoolError(f"{count(len(unheld), 'segment')} left in {path}: {why}; {told}")
+    click.echo(f"{told}{_held(list(path.glob('*.spool')))}.")
 
 
-def _error(replayed: Replayed) -> type[AuditError]:
-    if replayed.verdict is None:
+def _error(done: LeftoversDone) -> type[AuditError]:
+    if done.verdict is None:
         return SpoolError
-    return UnreachableError if replayed.verdict in _LATER else SchemaError
+    return UnreachableError if done.verdict in _LATER else SchemaError
 
 
 def _held(segments: Sequence[Path]) -> str:
