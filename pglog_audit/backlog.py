@@ -19,6 +19,8 @@ from .replay import Replayed, replay
 from .spool import BadLine, Spool
 from .written import Refusal, Written
 
+DEF_PGPORT_STR = "5432"
+"""libpq's own default, by its own name: with and without it written out, a database is the same."""
 ORPHANS_INTERVAL = 30.0
 """Seconds between two looks at what dead writers left."""
 _REFUSED_INTERVAL = 5.0
@@ -179,6 +181,8 @@ def describe_database(conninfo: str, environ: Mapping[str, str]) -> str:
     """Return the database that *conninfo* names, the environment's variables of libpq included."""
     parts = conninfo_to_dict(conninfo)
     named = {name: parts.get(name) or environ.get(f"PG{variable}") for name, variable in _PARTS.items()}
+    if not named["service"]:
+        named["port"] = named["port"] or DEF_PGPORT_STR
     return " ".join(f"{name}={value}" for name, value in named.items() if value) or "libpq's defaults"
 
 
