@@ -9,15 +9,15 @@ though the kernel may have dropped the pages: https://wiki.postgresql.org/wiki/F
 """
 
 import errno
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from itertools import chain
 from typing import Literal, TypeAlias
 
 from .. import diagnostics
 from . import segment
+from .closed_segments import ClosedSegments
 from .directory import SEGMENT, SpoolDirectory
 from .quota import SpoolQuota
 from .segment import Header, Segment
@@ -25,9 +25,6 @@ from .segment import Header, Segment
 Fsync: TypeAlias = Literal["never", "rotate", "always"]
 
 SEGMENT_BYTES = 8 * 1024 * 1024
-MAX_HELD = 32
-"""Closed segments that wait for us with their lock; of more than these any process of the target may replay some."""
-
 _MAX_WRITE = 4 * 1024 * 1024
 
 
@@ -42,12 +39,9 @@ class SpoolWriter:
         self._fsync = fsync
         self._number = 0
         self._current: Segment | None = None
-        self._recorded: deque[Segment] = deque()
-        """Closed segments of which nothing is to be replayed unless we die, the oldest first."""
+        self.closed = ClosedSegments(quota)
         self._missing = 0
         """The last recorded line in a segment that was removed from under us."""
-        self._held: dict[Path, Segment] = {}
-        """Closed segments that are to be replayed."""
 
     def record(self, chunk: bytes, number: int) -> None:
         """
@@ -80,8 +74,7 @@ class SpoolWriter:
         """
         if number >= self._missing:
             self._missing = 0
-        while self._recorded and self._recorded[0].last <= number and not self._recorded[0].is_wanted:
-            self._remove(self._recorded.popleft())
+        self.closed.forget(number)
         current = self._current
         if current is None or not current.has_lines or not self._is_there(current):
             return
@@ -97,12 +90,12 @@ class SpoolWriter:
         :raises OSError: that is not to be told; they will be replayed if they are there.
         """
         current = [self._current] if self._current is not None and self._current.has_lines else []
-        for own in [*self._recorded, *current]:
+        for own in [*self.closed.recorded, *current]:
             own.is_kept = True
-        while self._recorded:
-            if self._is_there(self._recorded[0]):
-                self._hold(self._recorded[0])
-            self._recorded.popleft()
+        while self.closed.recorded:
+            if self._is_there(self.closed.recorded[0]):
+                self.closed.hold(self.closed.recorded[0])
+            self.closed.recorded.popleft()
         return all(map(self._is_there, current)) and not self._missing
 
     def append_some(self, chunks: Sequence[bytes]) -> int:
@@ -131,14 +124,14 @@ class SpoolWriter:
         # Another file may take what this one does not: it was removed, or is as long as the process may make one.
         if is_fresh or error.errno not in (errno.EFBIG, errno.ENOENT):
             raise error
-        self._close_current()
+        self.close_current()
         return 0
 
     def _writable(self, size: int) -> Segment:
         """Return the segment that takes a line of *size* bytes now."""
         current = self._current
         if current is not None and (current.is_torn or (current.has_lines and current.size + size > SEGMENT_BYTES)):
-            self._close_current()
+            self.close_current()
         if self._current is None:
             self._current = self._create()
         return self._current
@@ -153,17 +146,18 @@ class SpoolWriter:
             with suppress(FileExistsError):
                 header = Header(self._target, self._writer_id, datetime.now(UTC))
                 created = segment.create(path, header, keeps_unsynced=self._fsync != "never")
+        if self._fsync == "always":
+            self._enter(created)
         self._quota.used += created.size
-        return self._entered(created)
+        return created
 
-    def _entered(self, created: Segment) -> Segment:
-        """Return *created* with a durable entry in its directory."""
+    def _enter(self, created: Segment) -> None:
+        """Make the entry of *created* in its directory durable."""
         try:
             self._directory.sync()
         except OSError:
             created.remove()
             raise
-        return created
 
     def _fitting(self, current: Segment, chunks: Sequence[bytes]) -> Sequence[bytes]:
         """Return the first of *chunks*, as many as the quota, one write and the segment have room for."""
@@ -191,17 +185,53 @@ class SpoolWriter:
         :raises OSError: it could not be made durable; it is closed and will be replayed all the same.
         """
         if self._current is not None and (self._current.is_wanted or not self._current.last):
-            self._close_current()
+            self.close_current()
 
-    def _close_current(self) -> None:
-        current, self._current = self._current, None
+    def close_current(self) -> None:
+        """
+        Close the current segment; if nothing of it is to be replayed, it need not be durable yet: see :meth:`unsynced`.
+
+        :raises OSError: it could not be made durable, and is closed all the same.
+        """
+        current = self._current
         if current is None:
             return
         try:
-            if self._fsync != "never" and current.has_lines:
+            if self._fsync != "never" and current.has_lines and current.is_wanted:
                 current = self._durable(current)
         finally:
-            self._put_away(current)
+            self._current = None
+            self.closed.add(current)
+
+    def unsynced(self) -> list[Segment]:
+        """Return the full segments of recorded lines that are not durable yet: whoever logs does not wait for that."""
+        return [full for full in self.closed.recorded if full.unsynced]
+
+    def sync(self, closed: Segment) -> None:
+        """
+        Make *closed* durable; may be called while other threads append.
+
+        :raises OSError: that failed, and is not to be tried again.
+        """
+        closed.sync()
+        if self._fsync == "rotate":
+            self._directory.sync()
+
+    def replace(self, full: Segment, error: OSError) -> None:
+        """
+        Write anew the recorded lines of *full*, for which :meth:`sync` failed with *error*.
+
+        :raises OSError: that failed, too; they stay where they are.
+        """
+        if full not in self.closed.recorded:
+            return  # closed meanwhile
+        self.closed.recorded.remove(full)
+        try:
+            self.closed.add(self._written_anew(full, error))
+        except OSError:
+            full.unsynced.clear()
+            self.closed.recorded.appendleft(full)
+            raise
 
     def _secure(self, current: Segment) -> None:
         """Make what was appended durable; if that fails, leave it nowhere: it does not count as kept."""
@@ -215,70 +245,45 @@ class SpoolWriter:
     def _durable(self, current: Segment) -> Segment:
         """Return the segment that has the lines durably: *current*, or another one if the disk fails."""
         try:
-            current.sync()
+            self.sync(current)
         except OSError as error:
-            diagnostics.warn("spool fsync", "%s could not be made durable: %s", current.path, error.strerror)
-            anew = self._write_anew(current.unsynced)
-            anew.is_kept, anew.last = current.is_wanted, current.last
-            self._drop_unsynced(current)
-            return anew
+            return self._written_anew(current, error)
         return current
+
+    def _written_anew(self, old: Segment, error: OSError) -> Segment:
+        diagnostics.warn("spool fsync", "%s could not be made durable: %s", old.path, error.strerror)
+        anew = self._write_anew(old.unsynced)
+        anew.is_kept, anew.last = old.is_wanted, old.last
+        self._drop_unsynced(old)
+        return anew
 
     def _write_anew(self, chunks: list[bytes]) -> Segment:
         anew = self._create()
         try:
             _, error = anew.append(chunks)
             if error is None:
-                anew.sync()
+                self.sync(anew)
                 return anew
         except OSError as failure:
             error = failure
         anew.remove()
+        self._quota.measure()
         raise error
 
     def _drop_unsynced(self, old: Segment) -> None:
         with suppress(OSError):  # then they come twice
             old.drop_unsynced()
-        self._put_away(old)
+        self.closed.add(old)
         self._quota.measure()
-
-    def _put_away(self, closed: Segment) -> None:
-        """Put a closed segment to its like."""
-        if not closed.has_lines:
-            self._remove(closed)
-        elif closed.is_wanted:
-            self._hold(closed)
-        else:
-            self._recorded.append(closed)
-
-    def _remove(self, closed: Segment) -> None:
-        closed.remove()
-        self._quota.used -= closed.size
-
-    def _hold(self, closed: Segment) -> None:
-        """Keep a closed segment locked until we replay it."""
-        self._held[closed.path] = closed
-        if len(self._held) > MAX_HELD:
-            self._held.pop(next(iter(self._held))).close()
-
-    def hand_over(self, path: Path) -> Segment | None:
-        """Return the closed segment *path* to who replays it; None if we do not hold it."""
-        return self._held.pop(path, None)
 
     def close(self) -> None:
         """Close everything; what is on disk stays for whoever comes next."""
         try:
-            self._close_current()
+            self.close_current()
         finally:
-            for closed in self._closed():
-                closed.close()
-            self._recorded.clear()
-            self._held.clear()
+            self.closed.close()
 
     def descriptors(self) -> Iterator[int]:
         """Return the descriptors that are open."""
         current = [self._current] if self._current else []
-        return (each.descriptor for each in [*current, *self._closed()])
-
-    def _closed(self) -> list[Segment]:
-        return [*self._recorded, *self._held.values()]
+        return (each.descriptor for each in chain(current, self.closed))

@@ -131,6 +131,7 @@ class Spool:
     def forget(self, number: int) -> None:
         """Drop the recorded lines up to *number*, which are rows, unless others of their segment are needed."""
         self._attempt(self._writer.forget, number)
+        self._sync_full()
 
     def keep(self) -> bool:
         """
@@ -138,6 +139,7 @@ class Spool:
 
         Return whether all of it is there; if somebody removed it, :meth:`append` what is at hand.
         """
+        self._sync_full()
         is_all = False
 
         def keep() -> None:
@@ -145,6 +147,16 @@ class Spool:
             is_all = self._writer.keep()
 
         return self._attempt(keep) and is_all
+
+    def _sync_full(self) -> None:
+        """Make full segments of recorded lines durable, without the lock that a log call may wait for."""
+        with self._lock:
+            full = self._writer.unsynced()
+        for each in full:
+            try:
+                self._writer.sync(each)
+            except OSError as error:
+                self._attempt(self._writer.replace, each, error)
 
     def seal(self) -> None:
         """Close the current segment, so that it can be replayed, unless it has nothing but recorded lines."""
@@ -188,7 +200,7 @@ class Spool:
 
     def _hand_over(self, path: Path) -> segment.Segment | None:
         with self._lock:
-            return self._writer.hand_over(path)
+            return self._writer.closed.hand_over(path)
 
     def _remove(self, reader: SegmentReader) -> None:
         """Remove a segment, after what of it went to the rejects is as durable as it was."""
@@ -202,6 +214,8 @@ class Spool:
     def close(self) -> None:
         """Let go of files and locks; what is on disk stays for whoever comes next. A later line opens anew."""
         self._replay.close()
+        self._attempt(self._writer.close_current)
+        self._sync_full()
         self._attempt(self._writer.close)
 
     def abandon(self, writer_id: str) -> None:

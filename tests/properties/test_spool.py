@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pglog_audit import PostgresHandler, lines
-from pglog_audit.spool import Spool, segment_writer
+from pglog_audit.spool import Spool, closed_segments, segment_writer
 from tests.properties.strategies import plain_json, plain_text
 from tests.spools import drained, event, leave, made, segments
 
@@ -24,7 +24,7 @@ LINES = st.lists(st.dictionaries(plain_text, plain_json, max_size=4).map(lines.r
 def short_segments(monkeypatch):
     """Begin a new segment after a few lines."""
     monkeypatch.setattr(segment_writer, "SEGMENT_BYTES", 600)
-    monkeypatch.setattr(segment_writer, "MAX_HELD", 2)
+    monkeypatch.setattr(closed_segments, "MAX_HELD", 2)
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ class World:
         if taken is None:
             return
         for other in self.processes:
-            own = [*other.spool._writer._recorded, *filter(None, [other.spool._writer._current])]
+            own = [*other.spool._writer.closed.recorded, *filter(None, [other.spool._writer._current])]
             assert all(each.path != taken.path for each in own), "a segment of a journal in use was given"
             assert other is process or other.reading != taken.path, "two have the same segment"
         assert self.gone.isdisjoint(taken.lines), "a line of a removed segment came back"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pglog_audit.errors import ConfigurationError, SpoolError
-from pglog_audit.spool import Spool, read_rejects, segment_reader, segment_writer
+from pglog_audit.spool import Spool, closed_segments, read_rejects, segment_reader, segment_writer
 from pglog_audit.spool import directory as spool_directory
 from pglog_audit.spool.directory import SpoolDirectory
 from pglog_audit.spool.segment_reader import BadLine
@@ -524,7 +524,7 @@ def test_a_child_keeps_lines_of_its_own(directory):
 
 def test_only_some_closed_segments_are_held(directory, monkeypatch):
     """Of many the oldest are let go, for any process to replay: descriptors are few."""
-    monkeypatch.setattr(segment_writer, "MAX_HELD", 2)
+    monkeypatch.setattr(closed_segments, "MAX_HELD", 2)
     spool, other = made(directory, "w1"), made(directory, "w2")
     for n in range(5):
         spool.append([event(n)])
@@ -833,7 +833,7 @@ def record_calls(monkeypatch):
 linux = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="descriptors are named in /proc")
 DURABLE = {
     "never": [],
-    "rotate": ["fsync directory", "fsync w1.000001.spool"],
+    "rotate": ["fsync w1.000001.spool", "fsync directory"],
     "always": ["fsync directory", "fsync w1.000001.spool", "fsync w1.000001.spool", "fsync w1.000001.spool"],
 }
 

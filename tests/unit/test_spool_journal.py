@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -281,14 +282,114 @@ def test_when_recorded_lines_are_durable(directory, monkeypatch, fsync, expected
     assert len(calls) == expected
 
 
-def test_full_segments_are_durable_and_removed_without_fsync(directory, monkeypatch, short_segments):
-    """With fsync="rotate" a full segment is synced once; what goes with it need not be durable."""
+def synced(monkeypatch, during=lambda: None):
+    """Return the list in which each fsync of a file is noted by its name, *during* which something may happen."""
+    names, fsync = [], os.fsync
+
+    def noted(descriptor):
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if path.endswith(".spool"):
+            names.append(os.path.basename(path))
+            during()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return names
+
+
+linux = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="descriptors are named in /proc")
+
+
+@linux
+def test_no_log_call_waits_for_fsync(directory, monkeypatch, short_segments):
+    """With fsync="rotate" whoever writes the rows makes full segments durable: once, and only what still counts."""
+    names = synced(monkeypatch)
     spool = made(directory, fsync="rotate")
     record(spool, 1, 20)
-    calls = []
-    monkeypatch.setattr(os, "fsync", calls.append)
+    assert names == []
+    full = [path.name for path in segments(directory)][:-1]
+    assert len(full) > 2
+    number = segments(directory)[0].read_text().count("\n") - 1
+    spool.forget(number)
+    assert names == full[1:]
+    spool.forget(number)
+    spool.keep()
+    assert names == full[1:]
+
+
+@linux
+def test_what_is_left_at_the_end_is_durable(directory, monkeypatch, short_segments):
+    """Closing syncs what is not forgotten, the last segment too."""
+    names = synced(monkeypatch)
+    spool = made(directory, fsync="rotate")
+    record(spool, 1, 20)
+    spool.close()
+    assert names == [path.name for path in segments(directory)]
+
+
+@linux
+def test_others_record_while_a_segment_is_made_durable(directory, monkeypatch, short_segments):
+    """A slow disk holds up no thread that logs."""
+    recorded = []
+
+    def record_in_another_thread():
+        if not recorded:
+            thread = threading.Thread(target=lambda: recorded.append(spool.record(event(21), 21)))
+            thread.start()
+            thread.join(10)
+            assert recorded == [True]
+
+    spool = made(directory, fsync="rotate")
+    record(spool, 1, 20)
+    names = synced(monkeypatch, record_in_another_thread)
+    spool.forget(0)
+    assert names
+    assert content(directory) == events(22)[1:]
+
+
+@pytest.mark.parametrize("turns", [(1,), (1, 2)])
+def test_a_full_segment_that_cannot_be_made_durable(directory, monkeypatch, caplog, short_segments, turns):
+    """Its lines are written anew, or stay if that fails too: on disk once, and still in the journal."""
+    spool = made(directory, fsync="rotate")
+    record(spool, 1, 20)
+    fsync, calls = os.fsync, []
+
+    def failing(descriptor):
+        calls.append(os.fstat(descriptor).st_ino)
+        if len(calls) in turns:
+            raise OSError(5, "Input/output error")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    spool.forget(0)
+    spool.forget(0)
+    assert sorted(content(directory)) == sorted(events(21)[1:])
+    assert calls.count(calls[0]) == 1
+    assert any("could not be made durable: Input/output error" in w for w in warnings(caplog))
+    assert spool.used == spool.status().bytes
+    spool.seal()
+    assert spool.take(10, 1000) is None
     spool.forget(20)
-    assert calls == []
+    spool.close()
+    assert segments(directory) == []
+
+
+def test_lines_that_are_in_doubt_are_kept(directory, monkeypatch, short_segments):
+    """Where the disk does not tell whether they are there, keep() says no, but they come back all the same."""
+    spool = made(directory)
+    record(spool, 1, 20)
+    lstat = os.lstat
+
+    def failing(*_):
+        monkeypatch.setattr(os, "lstat", lstat)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "lstat", failing)
+    assert spool.keep() is False
+    spool.forget(20)
+    assert spool.keep() is True
+    spool.seal()
+    assert drained(spool) == events(21)[1:]
 
 
 @pytest.mark.parametrize("fsync", ["rotate", "always"])
@@ -305,6 +406,7 @@ def test_after_a_failed_fsync_recorded_lines_are_written_anew(directory, monkeyp
 
     monkeypatch.setattr(os, "fsync", failing)
     record(spool, 4, 12)
+    spool.forget(0)
     assert sorted(content(directory)) == sorted(events(13)[1:])
     spool.seal()
     assert spool.take(10, 1000) is None
