@@ -106,6 +106,7 @@ class Delivery:
                 self._deliver()
             elif self._is_replay_due():
                 self._replay(others_fit=False)
+            self._forget()
             if self.is_ending and self.is_idle():
                 self._end()
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens; the lines are in hand
@@ -174,10 +175,12 @@ class Delivery:
 
     def _settle(self, count: int) -> None:
         self._lines.settled += count
-        if self._backlog is not None:
-            # Of the last line it is known only when no other comes after it: see LineQueue.
-            is_all = self.is_idle() and self._lines.settled == self._lines.submitted
-            self._backlog.forget(self._lines.settled + is_all)
+        self._forget()
+
+    def _forget(self) -> None:
+        # What is under way may have been overtaken by a line of its own signal handler, and its number with it.
+        if self._backlog is not None and not self._lines.under_way:
+            self._backlog.forget(self._lines.settled)
 
     def _drop_what_was_given_up(self) -> bool:
         """Drop the lines in hand if they were given up meanwhile, and tell whether they were."""

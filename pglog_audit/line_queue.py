@@ -48,6 +48,8 @@ class LineQueue:
         """Whether others put records into the queue, as a stock QueueHandler does: they count only when taken."""
         self.submitted = 0
         """Lines that came in."""
+        self.under_way = 0
+        """Lines that come in: a signal handler may put its own between the record of one and its place in the queue."""
         self.settled = 0
         """Lines of which it is known what became of them."""
 
@@ -85,19 +87,21 @@ class LineQueue:
         with self._lock:
             if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
+            self.under_way += 1
             try:
                 self.queue.put_nowait(self._numbered(snapshot))
+                self.submitted += 1
             except Full:
                 return False
-            self.submitted += 1
+            finally:
+                self.under_way -= 1
             self._bytes += length
         return True
 
     def _numbered(self, snapshot: str) -> str:
         """Return *snapshot* with the next number, or its line; the caller has the lock."""
         numbered = lines.numbered(snapshot, self.draw())
-        # One more than there are with it: a signal handler may log before it is queued.
-        return self._record(numbered, self.submitted + 2) if self._record else numbered
+        return self._record(numbered, self.submitted + 1) if self._record else numbered
 
     def draw(self) -> int:
         """Return the next number."""

@@ -272,3 +272,13 @@ def test_the_postgres_handler_alone_explains_its_losses(database, locked):
     locked.rollback()
     log(logger, 1)
     assert lifecycle(database) == [(3, "audit.gap", {"reason": "not stored", "ranges": [[1, 1]], "count": 1})]
+
+
+def test_a_journal_that_is_not_needed_is_empty(database, spool):
+    """When all is stored its last line is gone too, so that nobody takes it for left behind."""
+    logger = configure(database.writer, spool=str(spool), journal=True)
+    for expected in range(100, 1_100, 100):
+        log(logger, 100)
+        flush(logger)
+        wait_until(lambda: sum(status.lines for status in read_statuses(spool, count_lines=True)) == 0)
+        assert counts(database) == (expected, expected)
