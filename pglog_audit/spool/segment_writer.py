@@ -189,19 +189,29 @@ class SpoolWriter:
 
     def close_current(self) -> None:
         """
-        Close the current segment; if nothing of it is to be replayed, it need not be durable yet: see :meth:`unsynced`.
+        Close the current segment.
 
-        :raises OSError: it could not be made durable, and is closed all the same.
+        If nothing of it is to be replayed, it is made durable a little later: see :meth:`unsynced`. One such is enough.
+
+        :raises OSError: something could not be made durable; the segment is closed all the same.
         """
         current = self._current
         if current is None:
             return
         try:
-            if self._fsync != "never" and current.has_lines and current.is_wanted:
+            if self._fsync != "never" and current.is_wanted and current.has_lines:
                 current = self._durable(current)
+            self._sync_older()
         finally:
             self._current = None
             self.closed.add(current)
+
+    def _sync_older(self) -> None:
+        for full in self.unsynced():
+            try:
+                self.sync(full)
+            except OSError as error:
+                self.replace(full, error)
 
     def unsynced(self) -> list[Segment]:
         """Return the full segments of recorded lines that are not durable yet: whoever logs does not wait for that."""

@@ -301,20 +301,39 @@ linux = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="descript
 
 
 @linux
-def test_no_log_call_waits_for_fsync(directory, monkeypatch, short_segments):
-    """With fsync="rotate" whoever writes the rows makes full segments durable: once, and only what still counts."""
+def test_a_log_call_waits_for_no_fsync(directory, monkeypatch, short_segments):
+    """With fsync="rotate" whoever writes the rows makes a full segment durable: once, and only if it still counts."""
+    names = synced(monkeypatch)
+    spool = made(directory, fsync="rotate")
+    record(spool, 1, 6)
+    assert (names, len(segments(directory))) == ([], 2)
+    full, _ = (path.name for path in segments(directory))
+    spool.forget(1)
+    assert names == [full]
+    spool.forget(1)
+    spool.forget(5)
+    spool.keep()
+    assert names == [full]
+
+
+@linux
+def test_only_one_full_segment_is_not_durable(directory, monkeypatch, short_segments):
+    """While nobody writes rows, a call that fills a segment makes the one before durable."""
     names = synced(monkeypatch)
     spool = made(directory, fsync="rotate")
     record(spool, 1, 20)
+    assert names == [path.name for path in segments(directory)][:-2]
+
+
+@linux
+def test_full_segments_that_are_rows_need_not_be_durable(directory, monkeypatch, short_segments):
+    """They are removed without fsync."""
+    names = synced(monkeypatch)
+    spool = made(directory, fsync="rotate")
+    for number in range(1, 40):
+        record(spool, number, number)
+        spool.forget(number)
     assert names == []
-    full = [path.name for path in segments(directory)][:-1]
-    assert len(full) > 2
-    number = segments(directory)[0].read_text().count("\n") - 1
-    spool.forget(number)
-    assert names == full[1:]
-    spool.forget(number)
-    spool.keep()
-    assert names == full[1:]
 
 
 @linux
@@ -334,17 +353,17 @@ def test_others_record_while_a_segment_is_made_durable(directory, monkeypatch, s
 
     def record_in_another_thread():
         if not recorded:
-            thread = threading.Thread(target=lambda: recorded.append(spool.record(event(21), 21)))
+            thread = threading.Thread(target=lambda: recorded.append(spool.record(event(7), 7)))
             thread.start()
             thread.join(10)
             assert recorded == [True]
 
     spool = made(directory, fsync="rotate")
-    record(spool, 1, 20)
+    record(spool, 1, 6)
     names = synced(monkeypatch, record_in_another_thread)
     spool.forget(0)
-    assert names
-    assert content(directory) == events(22)[1:]
+    assert len(names) == 1
+    assert content(directory) == events(8)[1:]
 
 
 @pytest.mark.parametrize("turns", [(1,), (1, 2)])
