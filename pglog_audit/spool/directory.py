@@ -153,7 +153,8 @@ def _check_own(path: Path) -> None:
     if status.st_uid != os.geteuid():
         raise SpoolError(
             f"the directory {path} of the spool belongs to the user {status.st_uid}, and the application runs as "
-            f"{os.geteuid()}: run chown -R {os.geteuid()} {shlex.quote(str(path))}, or name another spool"
+            f"{os.geteuid()}: if it was that user before, run chown -R {os.geteuid()} {shlex.quote(str(path))}; else "
+            "name another spool, because what lies there may be of anybody"
         )
     if _may_others_write(status):
         raise SpoolError(

@@ -1,11 +1,12 @@
 """How much the spool of a target may hold, and how much it does."""
 
 import time
+from contextlib import suppress
 
 from ..errors import SpoolError
 from .directory import SpoolDirectory
 
-_MAX_AGE = 1.0
+MAX_AGE = 1.0
 """Seconds between two looks at what others have written and removed."""
 
 
@@ -29,11 +30,13 @@ class SpoolQuota:
     def release(self, size: int) -> None:
         """Note that a file of *size* bytes is gone; whoever wrote it, it may not be among what we know of."""
         self.used = max(0, self.used - size)
-        self._measure_again()
+        self.refresh()
 
-    def _measure_again(self) -> None:
-        if time.monotonic() > self._measured_at + _MAX_AGE:
-            self.measure()
+    def refresh(self) -> None:
+        """Look into the directory if that was not done lately; without a descriptor for it what we know must do."""
+        if time.monotonic() > self._measured_at + MAX_AGE:
+            with suppress(OSError):
+                self.measure()
 
     def room(self, needed: int) -> int:
         """
@@ -42,7 +45,7 @@ class SpoolQuota:
         :raises SpoolError: fewer than *needed*.
         """
         if self.used + needed > self._max_bytes or self._measured_at == float("-inf"):
-            self._measure_again()
+            self.refresh()
         if self.used + needed > self._max_bytes:
             raise SpoolError(
                 f"the spool {self._directory.path} is full: it has {self.used} of {self._max_bytes} bytes, and a line "

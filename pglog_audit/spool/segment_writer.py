@@ -72,6 +72,7 @@ class SpoolWriter:
 
         :raises OSError: the disk fails; they may come back.
         """
+        self._quota.refresh()
         if number >= self._missing:
             self._missing = 0
         self.closed.forget(number)
@@ -105,6 +106,7 @@ class SpoolWriter:
         :raises OSError: the disk takes none.
         :raises SpoolError: the quota has no room, or the directory is not to be used.
         """
+        self._quota.refresh()
         count = self._append_some(chunks)
         if count and self._current is not None:
             self._current.is_kept = True

@@ -69,7 +69,7 @@ class Spool:
 
     def prepare(self) -> None:
         """
-        Make and check the directory: before privileges are dropped, or to learn early what is wrong.
+        Make and check the directory, as the user that is going to write there: to learn early what is wrong.
 
         :raises SpoolError: it cannot be made, or others could write into it.
         """

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pglog_audit.errors import ConfigurationError, SpoolError
-from pglog_audit.spool import Spool, closed_segments, read_rejects, segment_reader, segment_writer
+from pglog_audit.spool import Spool, closed_segments, quota, read_rejects, segment_reader, segment_writer
 from pglog_audit.spool import directory as spool_directory
 from pglog_audit.spool.directory import SpoolDirectory
 from pglog_audit.spool.segment_reader import BadLine
@@ -317,7 +317,10 @@ REFUSED = [
         make_for_another_user,
         "{directory} belongs to the user 12345, .* run chown 0 {directory}, or name a directory in",
     ),
-    (make_own_for_another_user, "{own} of the spool belongs to the user 12345, .* run chown -R 0 {own}"),
+    (
+        make_own_for_another_user,
+        "{own} of the spool belongs to the user 12345, .* user before, run chown -R 0 {own}; else name another",
+    ),
     (make_own_writable_for_others, "others may write into the directory {own} .* run chmod go-w {own}"),
     (make_own_a_link, "{own} is a symbolic link"),
     (make_parent_missing, "does not exist; make that"),
@@ -795,6 +798,28 @@ def test_what_others_wrote_meanwhile_does_not_count_below_zero(directory):
     leave(directory, events(100))
     assert len(drained(spool)) == 100
     assert spool.used == 0
+
+
+def test_many_writers_share_the_quota(directory, monkeypatch):
+    """What others write is noticed also while no segment is full, so that together they have no more."""
+    monkeypatch.setattr(quota, "MAX_AGE", -1)
+    spools = [made(directory, f"w{n}", max_bytes=5000) for n in range(5)]
+    kept = sum(spool.append([event(n)]) for n in range(100) for spool in spools)
+    assert 20 < kept < 100
+    assert 4500 < spools[0].status().bytes <= 5000
+
+
+def test_a_quota_that_cannot_be_measured_costs_no_line(directory, monkeypatch):
+    """A process without a free descriptor keeps lines in its open segment."""
+    monkeypatch.setattr(quota, "MAX_AGE", -1)
+    spool = made(directory)
+    spool.append([event(1)])
+
+    def refuse(*_):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert spool.append([event(2)]) == 1
 
 
 def test_what_is_there_before_the_first_line_is_known(directory):
