@@ -53,6 +53,8 @@ class ClosedSegments:
         """
         while self.recorded and self.recorded[0].last <= number and not self.recorded[0].is_wanted:
             self._remove(self.recorded.popleft())
+        if self.recorded:
+            self.recorded[0].forget(number)
 
     def close(self) -> None:
         """Let go of all, for whoever comes next."""

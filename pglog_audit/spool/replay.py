@@ -129,7 +129,7 @@ class SpoolReplay:
         """Return *path* to read; None if it is not for us, or not now."""
         held = self._hand_over(path)
         try:
-            return SegmentReader(path, held.descriptor, held.begin) if held else adopt(path, self._target)
+            return SegmentReader(path, held.descriptor, held.rest) if held else adopt(path, self._target)
         except SpoolError as error:
             self._pass_over(path, str(error))
         except OSError as error:

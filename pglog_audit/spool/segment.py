@@ -8,6 +8,7 @@ flock(2), which belongs to the open file: the one of lockf(3) vanishes when any 
 import errno
 import json
 import os
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -68,6 +69,10 @@ class Segment:
         """Whether a line of it is nowhere else."""
         self.last = 0
         """The number of its last recorded line."""
+        self.rest = self.begin
+        """Where the lines begin that are to be replayed if any are: those before are forgotten."""
+        self._ends: deque[tuple[int, int]] = deque()
+        """The numbers of some recorded lines, and where these end."""
 
     @property
     def has_lines(self) -> bool:
@@ -78,6 +83,15 @@ class Segment:
     def is_wanted(self) -> bool:
         """Whether it is to be replayed: also for a line that nobody counts, because a signal handler ended the call."""
         return self.is_torn or self.is_kept
+
+    def forget(self, number: int) -> None:
+        """Note that the recorded lines up to *number* need not be replayed, which is seen a call or two later."""
+        if self.is_wanted:
+            return  # others stand between them
+        while self._ends and self._ends[0][0] <= number:
+            _, self.rest = self._ends.popleft()
+        if self.last > number and (not self._ends or self._ends[-1][0] < self.last):
+            self._ends.append((self.last, self.size))
 
     def append(self, chunks: Sequence[bytes]) -> tuple[int, OSError | None]:
         """Append *chunks*, which are whole lines; return how many are in the file, and why no more."""
@@ -128,7 +142,8 @@ class Segment:
         self.header = replace(self.header, started=datetime.now(UTC))
         header = self.header.render()
         if os.write(self.descriptor, header) == len(header):
-            self.size = self._synced = len(header)
+            self.size = self._synced = self.rest = len(header)
+            self._ends.clear()
             self.is_torn = False
 
     def _cut(self, size: int) -> None:

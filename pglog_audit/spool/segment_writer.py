@@ -50,18 +50,19 @@ class SpoolWriter:
         :raises OSError: the disk does not take it.
         :raises SpoolError: the quota has no room, or the directory is not to be used.
         """
-        if not self._append_at_once(chunk):
+        if not self._append_at_once(chunk, number):
             while not self._append_some((chunk,)):
                 pass
         if self._current is not None:
             self._current.last = number
 
-    def _append_at_once(self, chunk: bytes) -> bool:
+    def _append_at_once(self, chunk: bytes, number: int) -> bool:
         """Append a line if that is all there is to do, and tell whether it was."""
         current, size = self._current, len(chunk)
         if current is None or current.is_torn or current.size + size > SEGMENT_BYTES or self._fsync == "always":
             return False
         self._quota.room(size)
+        current.last = number  # first: a signal handler may end the call in between
         count, _ = current.append((chunk,))
         self._quota.used += count * size
         return count > 0
@@ -83,6 +84,8 @@ class SpoolWriter:
             size = current.size
             current.empty()
             self._quota.used -= size - current.size
+        else:
+            current.forget(number)
 
     def keep(self) -> bool:
         """

@@ -149,6 +149,39 @@ def test_what_is_kept_is_not_forgotten(directory, short_segments):
     assert sorted({*drained(spool)} & {*events(9)[1:]}, key=events(9).index) == events(9)[1:]
 
 
+@pytest.mark.parametrize("gap", [1, 7])
+def test_what_was_stored_before_an_outage_is_hardly_replayed(directory, gap):
+    """Of a segment whose first lines are rows only those are given that came after, and at most two batches before."""
+    spool = made(directory)
+    for number in range(1, 101):
+        record(spool, number, number)
+        if number > gap:
+            spool.forget(number - gap)
+    spool.keep()
+    spool.forget(100)
+    record(spool, 101, 105)
+    spool.forget(105)
+    spool.seal()
+    lines = drained(spool)
+    first = 106 - len(lines)
+    assert lines == events(106)[first:]
+    assert 100 - 2 * gap <= first <= 101 - gap
+
+
+def test_lines_after_an_appended_one_are_replayed(directory):
+    """Being rows they come back with it, rather than take it with them."""
+    spool = made(directory)
+    record(spool, 1, 3)
+    spool.forget(2)
+    spool.append(["{}"])
+    record(spool, 4, 5)
+    spool.forget(4)
+    record(spool, 6, 6)
+    spool.forget(6)
+    spool.seal()
+    assert drained(spool)[-4:] == ["{}", *events(7)[4:]]
+
+
 def test_after_an_outage_nothing_more_is_replayed(directory):
     """Only segments with a line to be kept are; the journal goes on in a new one."""
     spool = made(directory)
