@@ -168,6 +168,22 @@ def test_what_was_stored_before_an_outage_is_hardly_replayed(directory, gap):
     assert 100 - 2 * gap <= first <= 101 - gap
 
 
+@pytest.mark.parametrize("forgotten", [50, 51, 53])
+def test_a_journal_that_was_emptied_is_replayed_from_its_beginning(directory, forgotten):
+    """What is known of lines that are gone says nothing of those that stand in their place."""
+    spool = made(directory)
+    for number in range(1, 51):
+        record(spool, number, number)
+        spool.forget(number - 1)
+    spool.forget(50)
+    record(spool, 51, 54)
+    spool.forget(forgotten)
+    record(spool, 55, 56)
+    spool.keep()
+    spool.seal()
+    assert drained(spool)[forgotten - 56 :] == events(57)[forgotten + 1 :]
+
+
 def test_lines_after_an_appended_one_are_replayed(directory):
     """Being rows they come back with it, rather than take it with them."""
     spool = made(directory)
