@@ -1,4 +1,4 @@
-"""A server of each test's own, which it may stop, kill and fill, with a fresh audit table."""
+"""Databases that a test may take away, and servers of its own that it may stop, kill and fill."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ from tests.support import wait_until
 
 QUICK: dict[str, Any] = {"write_timeout": 1, "connect_timeout": 2, "flush_interval": 0.01}
 """Options that let the writer notice early, so that a test need not wait."""
+MODES: dict[str, dict[str, Any]] = {"default": {}, "spool": {"journal": False}, "journal": {"journal": True}}
+ON_DISK = pytest.mark.parametrize("options", ["spool", "journal"], indirect=True)
+"""For faults that concern only handlers with a spool."""
 _DATABASE = "audit"
+_numbers = count(1)
 _PASSWORD = "correct horse"
 # A crashed server otherwise opens each of its files before it starts.
 _SETTINGS = {"recovery_init_sync_method": "syncfs"}
@@ -48,10 +53,15 @@ def cluster() -> Iterator[Path]:
 @pytest.fixture
 def make_server(cluster: Path) -> Iterator[Callable[..., LocalPostgres]]:
     """Return a function that starts a durable server, on data of its own; it takes the server's options."""
-    home = cluster.with_name("copy")
 
-    def make(*, settings: dict[str, str] | None = None, **options: Any) -> LocalPostgres:
+    def make(
+        *, settings: dict[str, str] | None = None, standby_of: LocalPostgres | None = None, **options: Any
+    ) -> LocalPostgres:
+        home = cluster.with_name(f"copy-{next(_numbers)}")
+        servers.callback(shutil.rmtree, home)
         subprocess.run(["cp", "--archive", cluster, home], check=True)
+        if standby_of is not None:
+            _follow(home / "data", standby_of)
         server = LocalPostgres(directory=home, settings={**_SETTINGS, **(settings or {})}, **options)
         servers.enter_context(closing(server))
         servers.callback(server.stop, "immediate")
@@ -59,25 +69,40 @@ def make_server(cluster: Path) -> Iterator[Callable[..., LocalPostgres]]:
         return server
 
     with ExitStack() as servers:
-        servers.callback(shutil.rmtree, home)
         yield make
 
 
+def _follow(data: Path, primary: LocalPostgres) -> None:
+    """Make the copied *data* those of a standby; in a file that ALTER SYSTEM can change later."""
+    owner = data.stat()
+    (data / "standby.signal").touch()
+    os.chown(data / "standby.signal", owner.st_uid, owner.st_gid)
+    with (data / "postgresql.auto.conf").open("a") as settings:
+        settings.write("primary_conninfo = '{}'\n".format(primary.conninfo().replace("'", "''")))
+
+
 @pytest.fixture
-def server(make_server: Callable[..., LocalPostgres]) -> LocalPostgres:
+def own_server(make_server: Callable[..., LocalPostgres]) -> LocalPostgres:
     """Start a server for this test alone."""
     return make_server()
 
 
 @pytest.fixture
-def database(server: LocalPostgres) -> Database:
-    """Return the database of this test's server."""
-    return database_of(server)
+def own_database(own_server: LocalPostgres) -> Database:
+    """Return the database of this test's own server."""
+    return database_of(own_server)
+
+
+@pytest.fixture(params=MODES)
+def options(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Return quick options of a handler in each of its modes."""
+    mode = MODES[request.param]
+    return {**QUICK, **mode, **({"spool": str(tmp_path / "spool")} if mode else {})}
 
 
 @pytest.fixture
 def proxy(server: LocalPostgres) -> Iterator[Proxy]:
-    """Return a network before this test's server."""
+    """Return a network before the server."""
     parameters = psycopg.conninfo.conninfo_to_dict(server.conninfo())
     with Proxy(f"{parameters['host']}/.s.PGSQL.{parameters['port']}") as proxy:
         yield proxy
@@ -97,6 +122,16 @@ def backends(database: Database) -> list[int]:
 def terminate_backends(database: Database) -> None:
     """End the writer's sessions, as an administrator would."""
     database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", WRITER)
+
+
+@contextmanager
+def away(database: Database) -> Iterator[None]:
+    """Let the server end the writer's sessions and refuse new ones inside the block."""
+    database.execute(f"REVOKE CONNECT ON DATABASE {database.name} FROM PUBLIC")
+    terminate_backends(database)
+    wait_until(lambda: not backends(database))
+    yield
+    database.execute(f"GRANT CONNECT ON DATABASE {database.name} TO PUBLIC")
 
 
 @contextmanager

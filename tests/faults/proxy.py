@@ -61,9 +61,9 @@ class Proxy:
         """From now on take nothing from anybody, and answer nobody: a black hole."""
         self._commands.put(lambda: setattr(self, "_is_black_hole", True))
 
-    def slow_down(self, bytes_per_second: int) -> None:
-        """From now on pass the clients' bytes on at that speed."""
-        self._commands.put(lambda: setattr(self, "_speed", bytes_per_second))
+    def slow_down(self, bytes_per_second: int, delay: float = 0.05) -> None:
+        """From now on pass the clients' bytes on at that speed, what makes up *delay* seconds in one go."""
+        self._commands.put(lambda: self._set_speed(bytes_per_second, delay))
 
     def reset(self, after: int = 0) -> None:
         """Reset all connections when clients have sent *after* bytes more."""
@@ -73,9 +73,12 @@ class Proxy:
         """Pass on everything again."""
         self._commands.put(self._heal)
 
+    def _set_speed(self, bytes_per_second: int, delay: float) -> None:
+        self._speed, self._delay = bytes_per_second, delay
+
     def _heal(self) -> None:
         self._drops_replies = self._is_black_hole = False
-        self._speed = 0
+        self._set_speed(0, 0.0)
         self._resets_after: int | None = None
 
     # The thread
@@ -130,8 +133,8 @@ class Proxy:
         if source not in self._clients:
             return _CHUNK
         if self._speed:
-            self._closing.wait(0.05)
-            return max(1, self._speed // 20)
+            self._closing.wait(self._delay)
+            return max(1, int(self._speed * self._delay))
         return min(_CHUNK, self._resets_after or _CHUNK)
 
     def _end(self, one: socket.socket) -> None:

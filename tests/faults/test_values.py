@@ -3,35 +3,35 @@
 import pytest
 
 from pglog_audit import audit
-from tests.faults.conftest import QUICK
-from tests.support import assert_exact, configure, flush, handler_of, log, stats, wait_until
+from tests.faults.exact import assert_accounted
+from tests.support import configure, flush, handler_of, log, stats, wait_until
 
 pytestmark = pytest.mark.faults
 
 
-def test_one_poison_line_in_500(database):
+def test_row_15_one_poison_line_in_500(database, options):
     """The value that its column refuses stands in the metadata of its own row, and costs no other row anything."""
-    logger = configure(database.writer, flush_interval=1)
+    logger = configure(database.writer, **{**options, "flush_interval": 1})
     log(logger, 250, source_ip="192.0.2.1")
     log(logger, 1, user_id="no uuid", source_ip="192.0.2.1")
     log(logger, 249, source_ip="192.0.2.1")
     flush(logger)
-    assert_exact(database, 500)
+    assert_accounted(database, 500)
     rows = database.rows("SELECT metadata FROM audit_log WHERE metadata ? '_refused'")
     assert rows == [{"metadata": {"n": 0, "_refused": {"user_id": "no uuid"}}}]
     assert len(database.rows("SELECT FROM audit_log WHERE source_ip = '192.0.2.1'")) == 500
 
 
-def test_ten_thousand_poison_lines(database):
+def test_row_15_ten_thousand_poison_lines(database, options):
     """Refused batches take a bounded number of transactions: they are checked, not halved down to their lines."""
-    logger = configure(database.writer)
+    logger = configure(database.writer, **{**options, "write_timeout": 10})
     log(logger, 1)
     flush(logger)
     before = transactions(database)
     log(logger, 10_000, user_id="no uuid")
     flush(logger)
     handler_of(logger).close()
-    assert_exact(database, 10_001)
+    assert_accounted(database, 10_001)
     refused = database.rows("SELECT FROM audit_log WHERE metadata -> '_refused' = %s", '{"user_id": "no uuid"}')
     assert len(refused) == 10_000
     # The server counts a session's transactions when the session ends at the latest.
@@ -75,14 +75,14 @@ def cycle():
     ],
     ids=["100 MB text", "100 MB of texts", "1000 levels", "cycle", "NUL", "surrogate", "NaN"],
 )
-def test_monstrous_metadata(database, make, mark):
+def test_row_30_monstrous_metadata(database, options, make, mark):
     """Metadata that no database takes are cut or cleaned, and marked."""
-    logger = configure(database.writer, **QUICK)
+    logger = configure(database.writer, **options)
     log(logger, 1)
     logger.info("Report kept", extra=audit("report.keep", metadata=make(), entity_type="report"))
     log(logger, 1)
     flush(logger)
-    assert_exact(database, 3)
+    assert_accounted(database, 3)
     (row,) = database.rows("SELECT * FROM audit_log WHERE action = 'report.keep'")
     assert (row["entity_type"], row["message"]) == ("report", "Report kept")
     assert row["metadata"]["_cleaned"] == [mark]
