@@ -168,6 +168,19 @@ def test_what_was_stored_before_an_outage_is_hardly_replayed(directory, gap):
     assert 100 - 2 * gap <= first <= 101 - gap
 
 
+def test_of_a_full_segment_only_the_rest_is_replayed(directory, short_segments):
+    """What was forgotten of it before it was full, or later, is not given."""
+    spool = made(directory)
+    record(spool, 1, 2)
+    spool.forget(0)
+    record(spool, 3, 8)
+    assert len(segments(directory)) > 1
+    spool.forget(2)
+    spool.keep()
+    spool.seal()
+    assert drained(spool) == events(9)[3:]
+
+
 @pytest.mark.parametrize("forgotten", [50, 51, 53])
 def test_a_journal_that_was_emptied_is_replayed_from_its_beginning(directory, forgotten):
     """What is known of lines that are gone says nothing of those that stand in their place."""
@@ -393,6 +406,33 @@ def test_what_is_left_at_the_end_is_durable(directory, monkeypatch, short_segmen
     record(spool, 1, 20)
     spool.close()
     assert names == [path.name for path in segments(directory)]
+
+
+@linux
+def test_kept_segments_are_durable(directory, monkeypatch, short_segments):
+    """From then on their lines are nowhere else."""
+    names = synced(monkeypatch)
+    spool = made(directory, fsync="rotate")
+    record(spool, 1, 6)
+    spool.keep()
+    spool.seal()
+    assert names == [path.name for path in segments(directory)]
+
+
+def test_a_spool_that_is_closed_while_a_disk_fails(directory, monkeypatch, short_segments):
+    """Whoever makes a segment durable leaves it to whoever closes the spool at the end of the process."""
+    spool = made(directory, fsync="rotate")
+    record(spool, 1, 6)
+    fsync = os.fsync
+
+    def failing(_):
+        monkeypatch.setattr(os, "fsync", fsync)
+        spool.close()
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    spool.forget(0)
+    assert drained(made(directory, "w2")) == events(7)[1:]
 
 
 @linux
