@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pglog_audit.errors import ConfigurationError, SpoolError
-from pglog_audit.spool import Spool, closed_segments, quota, read_rejects, segment_reader, segment_writer
+from pglog_audit.spool import Spool, closed_segments, quota, read_rejects, replay, segment_reader, segment_writer
 from pglog_audit.spool import directory as spool_directory
 from pglog_audit.spool.directory import SpoolDirectory
 from pglog_audit.spool.segment_reader import BadLine
@@ -407,6 +407,17 @@ def test_segments_of_the_dead_are_replayed_oldest_first(directory):
     spool.seal()
     leave(directory, [event(4)], "aa")
     assert drained(spool) == events(5)
+
+
+def test_a_segment_that_just_begins_is_not_taken_for_an_old_one(directory, monkeypatch):
+    """Found without a header, and sealed until it is opened, it comes after those that were there before."""
+    spool = made(directory)
+    for n in range(3):
+        spool.append([event(n)])
+        spool.seal()
+    last, started = segments(directory)[-1], replay.started
+    monkeypatch.setattr(replay, "started", lambda path: None if path == last else started(path))
+    assert drained(spool) == events(3)
 
 
 def test_a_living_writer_keeps_its_segments(directory):
@@ -986,11 +997,11 @@ def test_one_thread_appends_while_another_replays(directory, monkeypatch):
     spool = made(directory)
     lines, back = events(3000), []
 
-    def replay():
+    def take_all():
         while len(back) < len(lines):
             back.extend(drained(spool, max_lines=7))
 
-    thread = threading.Thread(target=replay)
+    thread = threading.Thread(target=take_all)
     thread.start()
     for n in range(0, len(lines), 3):
         assert spool.append(lines[n : n + 3]) == 3
