@@ -158,7 +158,8 @@ class Delivery:
         if self._drop_what_was_given_up():
             return
         self._in_hand = written.left + rest
-        self._account.add(written, batch, were_sent=self._were_sent)
+        # Lines of the journal may have been replayed, where others of their segment had to be.
+        self._account.add(written, batch, were_sent=self._were_sent or self._options.journal)
         for refusal in written.refused:
             self._writer.reject(refusal)
         self._settle(written.stored + written.duplicates + len(written.refused))

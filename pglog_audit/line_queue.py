@@ -59,7 +59,7 @@ class LineQueue:
 
     def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> str | None:
         """
-        Number *snapshot* and queue it; return it, or its line, if there was no room.
+        Number *snapshot* and queue it; return it, numbered, if there was no room.
 
         Wait for room at most *timeout* seconds while it *is_worth_waiting*, never inside an event loop. Callers are
         slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even if it is
@@ -76,8 +76,7 @@ class LineQueue:
         if self._put_below(self._max_lines, self._max_bytes, snapshot, length):
             return None
         # A line without room has its number too, so that its absence shows in the table.
-        with self._lock:
-            return self._numbered(snapshot)
+        return lines.numbered(snapshot, self.draw())
 
     def _may_wait(self) -> bool:
         # A signal handler that interrupted its own thread in here holds the lock, and the writer needs it to make room.

@@ -17,6 +17,7 @@ from tests.support import (
     handler_of,
     is_stuck,
     log,
+    log_from_threads,
     stats,
     wait_until,
     warnings,
@@ -282,3 +283,14 @@ def test_a_journal_that_is_not_needed_is_empty(database, spool):
         flush(logger)
         wait_until(lambda: sum(status.lines for status in read_statuses(spool, count_lines=True)) == 0)
         assert counts(database) == (expected, expected)
+
+
+def test_a_full_queue_in_front_of_a_journal(database, spool):
+    """What finds no room is replayed, perhaps with lines that are in the queue as well: none of these is a loss."""
+    logger = configure(database.writer, spool=str(spool), journal=True, capacity=50, block_timeout=0, **QUICK)
+    log_from_threads(logger, 4, 2_000)
+    flush(logger)
+    wait_until(lambda: counts(database) == (8_000, 8_000))
+    wait_until(lambda: stats(logger)["oldest_unsent"] is None)
+    assert stats(logger)["lost"] == {}
+    assert_exact(database, 8_000)
