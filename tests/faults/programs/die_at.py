@@ -1,6 +1,8 @@
 """
 Log events, and be killed by SIGKILL at a step of their way; print the number of each whose call returned.
 
+Say "spooled" when all are on disk because the database does not take them.
+
 Arguments: the options as JSON, the step, in which of its calls, and how many events.
 """
 
@@ -54,8 +56,16 @@ moment, _, step = sys.argv[2].partition(" ")
 die_at(moment, step, int(sys.argv[3]))
 logger = logging.getLogger("audit")
 logger.setLevel(logging.INFO)
-logger.addHandler(AuditHandler(**json.loads(sys.argv[1])))
-for n in range(int(sys.argv[4])):
+handler = AuditHandler(**json.loads(sys.argv[1]))
+logger.addHandler(handler)
+total = int(sys.argv[4])
+for n in range(total):
     logger.info("Ticket opened", extra=audit("ticket.open", metadata={"n": n}))
     os.write(1, f"{n}\n".encode())
-threading.Event().wait(60)  # for the writer to get there
+pause = threading.Event().wait
+for _ in range(3000):
+    # For the writer to get to the step, or to the end of an attempt.
+    if handler.stats()["spooled"] == total or pause(0.02):
+        break
+os.write(1, b"spooled\n")
+pause(60)
