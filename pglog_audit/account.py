@@ -26,7 +26,8 @@ class Account:
     @property
     def lost(self) -> int:
         """How many lines were lost so far."""
-        return sum(self._lost.values())
+        with self._lock:
+            return sum(self._lost.values())
 
     def count(self, name: str, number: int) -> None:
         """Add *number* to the counter *name*."""
@@ -105,9 +106,11 @@ class Account:
 
     def stats(self) -> dict[str, Any]:
         """Return the counters by name."""
+        with self._lock:
+            lost = {reason: count for reason, count in self._lost.items() if count}
         return {
             **self._counts,
-            "lost": {reason: count for reason, count in self._lost.items() if count},
+            "lost": lost,
             "last_stored": self._last_stored,
             "last_error": self._last_error,
             "last_error_at": self._last_error_at,

@@ -50,6 +50,8 @@ class Backlog:
         self._account = account
         self.next_look = 0.0
         """When to look again for lines to replay, by time.monotonic()."""
+        self._forgotten = 0
+        """How many lines were forgotten, as far as we were told."""
         self._since: float | None = None
         """Since when lines of this process are on disk."""
 
@@ -80,7 +82,9 @@ class Backlog:
     def record(self, line: str, number: int) -> str:
         """Write *line* to the journal, and return it as recorded; as it is if that failed."""
         if self._spool.record(line, number):
-            return Recorded(line)
+            recorded = Recorded(line)
+            recorded.number = number
+            return recorded
         self._account.count("unjournaled", 1)
         diagnostics.warn("journal", "An audit event is not in the journal: %s", self._spool.problem)
         return line
@@ -88,17 +92,26 @@ class Backlog:
     def forget(self, number: int) -> None:
         """Drop the first *number* lines from the journal: they are rows, or kept."""
         if self._options.journal:
+            self._forgotten = max(self._forgotten, number)  # before: whoever keeps one of these appends it
             self._spool.forget(number)
 
     def keep(self, batch: Sequence[str]) -> list[str]:
         """Keep *batch* on disk, and return the lines of it for which there is no room."""
-        unrecorded = [line for line in batch if not isinstance(line, Recorded)]
-        if len(unrecorded) < len(batch) and not self._spool.keep():
-            unrecorded = list(batch)  # somebody removed the journal's files
+        recorded = any(isinstance(line, Recorded) for line in batch)
+        is_there = not recorded or self._spool.keep()
+        # After keep(): what was forgotten before it is not there.
+        unrecorded = [
+            line for line in batch if not (is_there and isinstance(line, Recorded) and line.number > self._forgotten)
+        ]
         left = unrecorded[self._spool.append(unrecorded) :] if unrecorded else []
         self._account.count("spooled", len(batch) - len(left))
         self._note(len(batch) - len(left))
         return left
+
+    def keep_journal(self) -> bool:
+        """Keep all that is recorded and not forgotten, and tell whether it is there."""
+        is_there = self._options.journal and self._spool.keep()
+        return self._note(is_there) > 0
 
     def keep_own(self, batch: Sequence[str]) -> int:
         """Keep lines that are no caller's, and return how many of them are."""

@@ -7,6 +7,7 @@ them, and come back from there, one batch after each batch of new lines: neither
 
 import logging
 import random
+import threading
 import time
 from queue import Empty
 
@@ -53,9 +54,9 @@ class Delivery:
         """Whether the table takes none of the next lines to replay."""
         self._delay = 0.0
         self._wanted_until = 0.0
-        self._times_given_up = 0
-        self._times_given_up_before = 0
-        """The same, when the first of the lines in hand was taken."""
+        self._hand_lock = threading.RLock()
+        self._given_up = 0
+        """Lines in hand, the first ones, that are no more ours."""
         self.is_ending = False
         """Whether a row is to say, as soon as nothing waits, that this is the end."""
         self.problem: str | None = None
@@ -80,20 +81,18 @@ class Delivery:
 
     def give_up(self) -> int:
         """Put what waits to the spool, count the rest as lost, and return how many lines that are."""
-        # What was given up before is no more ours, though the writer may not have had the time to drop it.
-        in_hand = [] if self._times_given_up != self._times_given_up_before else list(self._in_hand)
-        waiting, count = self._lines.give_up(self._format)
-        rest = [*in_hand, *(lines.headed(snapshot, self._writer.writer_id) for snapshot in waiting)]
-        unseen, left = max(0, count - len(rest)), rest
-        if self._backlog is not None and self._lines.last_seq:
+        with self._hand_lock:
+            in_hand = self._in_hand[self._given_up :]
+            self._given_up = len(self._in_hand)
+        waiting = self._lines.take_all(self._format)
+        left = rest = [*in_hand, *(lines.headed(snapshot, self._writer.writer_id) for snapshot in waiting)]
+        if self._backlog is not None and rest:
             left = self._backlog.keep(rest)
         self._account.note("exit", left)
-        self._account.lose_unseen("exit", unseen)
+        self._lines.settled += len(rest)
         if self._lines.last_seq:
-            self._keep_own(is_end=not (left or unseen))
-        # A writer that waits for lines has none in hand to drop.
-        self._times_given_up += bool(count)
-        return len(left) + unseen
+            self._keep_own(is_end=not left)
+        return len(left)
 
     # The steps
 
@@ -107,11 +106,12 @@ class Delivery:
             elif self._is_replay_due():
                 self._replay(others_fit=False)
             self._forget()
-            if self.is_ending and self.is_idle():
+            if self.is_ending and self.is_idle() and not self._is_replaying():
                 self._end()
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens; the lines are in hand
             self._were_sent = True
             diagnostics.warn("writer", "The audit writer failed and tries again: %r", error)
+            self._account.fail(repr(error))
             self._wait_after(repr(error))
 
     def _until(self) -> float | None:
@@ -119,6 +119,10 @@ class Delivery:
         if self._in_hand or self.is_ending:
             return 0.0
         return None if self._backlog is None else self._backlog.next_look
+
+    def _is_replaying(self) -> bool:
+        """Tell whether there is more on disk, and the database takes it."""
+        return self._is_replay_due() and self.problem is None and not self._is_replay_refused
 
     def _is_replay_due(self) -> bool:
         return self._backlog is not None and time.monotonic() >= self._backlog.next_look
@@ -154,22 +158,27 @@ class Delivery:
     def _deliver(self) -> None:
         size = max(self._batch_size, self._min_batch)
         batch, rest = self._in_hand[:size], self._in_hand[size:]
+        # Until it is known what came of it: an exception may be injected at any moment.
+        were_sent, self._were_sent = self._were_sent, True
         written = self._writer.write(batch)
-        if self._drop_what_was_given_up():
-            return
-        self._in_hand = written.left + rest
+        if not written.left:
+            # Before flush() hears of the batch: whoever ends now has its start in the table.
+            self._writer.tell(self._own_events)
+        with self._hand_lock:
+            if self._drop_what_was_given_up():
+                return
+            self._in_hand = written.left + rest
+            self._settle(written.stored + written.duplicates + len(written.refused))
         # Lines of the journal may have been replayed, where others of their segment had to be.
-        self._account.add(written, batch, were_sent=self._were_sent or self._options.journal)
+        self._account.add(written, batch, were_sent=were_sent or self._options.journal)
         for refusal in written.refused:
             self._writer.reject(refusal)
-        self._settle(written.stored + written.duplicates + len(written.refused))
         # If the table takes none of them, a further line tells whether the fault is theirs.
         self._min_batch = len(batch) + 1 if written.verdict is Verdict.CONFIGURATION else 0
         if written.left:
-            self._were_sent = True
             self._after_failure(written)
             return
-        self._were_sent = bool(rest) and self._were_sent
+        self._were_sent = bool(rest) and were_sent
         self._after_success()
         if self._is_replay_due() or self._is_replay_refused:
             self._replay(others_fit=written.stored > 0)
@@ -184,11 +193,17 @@ class Delivery:
             self._backlog.forget(self._lines.settled)
 
     def _drop_what_was_given_up(self) -> bool:
-        """Drop the lines in hand if they were given up meanwhile, and tell whether they were."""
-        if self._times_given_up == self._times_given_up_before:
-            return False
-        self._in_hand, self._times_given_up_before = [], self._times_given_up
-        return True
+        """Drop the lines in hand that were given up meanwhile, and tell whether there were any."""
+        with self._hand_lock:
+            count, self._given_up = self._given_up, 0
+            del self._in_hand[:count]
+        return count > 0
+
+    def settle_missing(self) -> None:
+        """Say what became of lines that are neither in the queue nor in hand: an exception came in between."""
+        missing = self._lines.settle_missing()
+        if missing and not (self._backlog is not None and self._backlog.keep_journal()):
+            self._account.lose_unseen("writer", missing)
 
     def _replay(self, *, others_fit: bool) -> None:
         """Make rows of lines on disk; those that the table does not take hold up no new ones."""
@@ -201,6 +216,7 @@ class Delivery:
             self._after_success()
         elif written.verdict in (Verdict.CONFIGURATION, Verdict.UNKNOWN, None):
             self._is_replay_refused = True
+            self.problem = self.problem and written.problem
             self._account.fail(written.problem or "")
             diagnostics.warn("replay", "Audit events wait in the spool: %s", written.problem)
             self._backlog.put_off()
@@ -210,6 +226,7 @@ class Delivery:
     def _after_success(self) -> None:
         if self.problem is not None:
             diagnostics.warn("written again", "Audit events are written again, after: %s", self.problem)
+            diagnostics.forget("waiting")
         self.problem, self._delay = None, 0.0
         self._batch_size = min(self._batch_size * 2, self._options.batch_size)
         self._writer.tell(self._own_events)
@@ -233,9 +250,6 @@ class Delivery:
         waiting = self._lines.submitted - self._lines.settled
         if self._backlog is None:
             diagnostics.warn("waiting", "Audit events wait (%d so far): %s", waiting, problem)
-        elif self._in_hand:
-            text = "Audit events wait (%d so far): %s; and in memory: %s"
-            diagnostics.warn("waiting", text, waiting, problem, self._backlog.problem)
         else:
             diagnostics.warn("waiting", "Audit events wait in the spool: %s", problem)
         self._wait_after(problem)
@@ -244,16 +258,23 @@ class Delivery:
         """Put the lines in hand to the spool."""
         if self._backlog is None or not self._in_hand or self._drop_what_was_given_up():
             return
-        self._keep_own()
-        count = len(self._in_hand)
-        self._in_hand = self._backlog.keep(self._in_hand)
-        self._min_batch, self._were_sent = 0, bool(self._in_hand)
-        self._settle(count - len(self._in_hand))
+        self._keep_own(with_losses=False)
+        left = self._backlog.keep(self._in_hand)
+        if left:
+            text = "Audit events wait in memory (%d so far), because the spool has no room: %s"
+            diagnostics.warn("no room", text, self._lines.submitted - self._lines.settled, self._backlog.problem)
+        with self._hand_lock:
+            if self._drop_what_was_given_up():
+                return
+            count, self._in_hand = len(self._in_hand) - len(left), left
+            self._min_batch, self._were_sent = 0, bool(left)
+            self._settle(count)
 
-    def _keep_own(self, *, is_end: bool = False) -> None:
+    def _keep_own(self, *, is_end: bool = False, with_losses: bool = True) -> None:
         if self._backlog is not None:
-            waiting = self._own_events.waiting(last_seq=self._lines.last_seq if is_end else None)
-            self._own_events.done(self._backlog.keep_own(waiting))
+            last_seq = self._lines.last_seq if is_end else None
+            waiting = self._own_events.waiting(last_seq=last_seq, with_losses=with_losses)
+            self._own_events.done(waiting[: self._backlog.keep_own(waiting)])
 
     def _wait_after(self, problem: str) -> None:
         """Wait before the next attempt: longer each time, with jitter, shortly while somebody waits in flush()."""
@@ -261,7 +282,7 @@ class Delivery:
         self._delay = min(max(_MIN_DELAY, self._delay * 2), _MAX_DELAY)
         begin = time.monotonic()
         delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, guards nothing
-        while (now := time.monotonic()) < begin + delay and self._times_given_up == self._times_given_up_before:
+        while (now := time.monotonic()) < begin + delay and not self._given_up:
             if begin + _MIN_DELAY < now < self._wanted_until:
                 return
             self._wait(_MIN_DELAY / 4)

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 logger = logging.getLogger("pglog_audit")
@@ -31,7 +31,13 @@ def warn(kind: str, message: str, *args: object) -> None:
     logger.disabled = False
     if held_back:
         message += f" ({held_back} more like this since the last warning)"
-    logger.warning(message, *args)
+    with suppress(Exception):  # a handler of the application's that raises must end neither a log call nor the writer
+        logger.warning(message, *args)
+
+
+def forget(kind: str) -> None:
+    """Let the next warning of *kind* be logged at once: what it tells of was over meanwhile."""
+    _last.pop(kind, None)
 
 
 class Later:

@@ -86,11 +86,13 @@ class LineQueue:
         with self._lock:
             if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
+            # Counted before it is queued: a signal handler may log, or raise, at any moment.
             self.under_way += 1
+            self.submitted += 1
             try:
                 self.queue.put_nowait(self._numbered(snapshot))
-                self.submitted += 1
             except Full:
+                self.submitted -= 1
                 return False
             finally:
                 self.under_way -= 1
@@ -100,7 +102,7 @@ class LineQueue:
     def _numbered(self, snapshot: str) -> str:
         """Return *snapshot* with the next number, or its line; the caller has the lock."""
         numbered = lines.numbered(snapshot, self.draw())
-        return self._record(numbered, self.submitted + 1) if self._record else numbered
+        return self._record(numbered, self.submitted) if self._record else numbered
 
     def draw(self) -> int:
         """Return the next number."""
@@ -149,16 +151,14 @@ class LineQueue:
         """Tell whether lines up to *goal*, a former value of ``submitted``, wait for the writer."""
         return self.settled < goal or (self._has_guests if self.submitted > self.settled else not self.is_empty())
 
-    def give_up(self, format_record: Callable[[logging.LogRecord], str | None]) -> tuple[list[str], int]:
-        """Settle what is not; return the snapshots that wait here, and how many lines there are with those in hand."""
+    def take_all(self, format_record: Callable[[logging.LogRecord], str | None]) -> list[str]:
+        """Return the numbered snapshots of all that waits."""
         waiting: list[str] = []
-        with self._lock:
-            with suppress(Empty):
-                while True:
-                    snapshot = self.take(self.queue.get(block=False), format_record)
-                    waiting += [snapshot] if snapshot is not None else []
-            count, self.settled, self._bytes = self.submitted - self.settled, self.submitted, 0
-        return waiting, count
+        with self._lock, suppress(Empty):
+            while True:
+                snapshot = self.take(self.queue.get(block=False), format_record)
+                waiting += [snapshot] if snapshot is not None else []
+        return waiting
 
     def settle_missing(self) -> int:
         """Settle what is nowhere, if nothing waits here, and return how many lines that are."""

@@ -19,9 +19,10 @@ OWN = "audit."
 
 
 class Recorded(str):
-    """A line that the journal has."""
+    """A line that the journal has, until as many lines are forgotten as its *number* says."""
 
-    __slots__ = ()
+    __slots__ = ("number",)
+    number: int
 
 
 def numbered(snapshot: str, seq: int) -> str:

@@ -110,6 +110,7 @@ def read_options(
     elif conninfo is not None:
         raise ConfigurationError("conninfo and pool exclude each other: give one of them")
     written = WriterOptions(conninfo=conninfo, **writing)
+    _check_hash(conninfo)
     if not written.configured:
         scheme = os.environ.get("DATABASE_URL", "").partition(":")[0]
         diagnostics.warn(
@@ -135,6 +136,16 @@ def _check_number(name: str, options: Mapping[str, Any], *, whole: bool) -> None
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
         raise ConfigurationError(f"{name} is {value!r}: it must be a {'whole ' if whole else ''}number above 0")
+
+
+def _check_hash(conninfo: Any) -> None:
+    try:
+        hash(conninfo)
+    except TypeError:
+        raise ConfigurationError(
+            f"conninfo is a {type(conninfo).__name__} that cannot be hashed: handlers with equal options share a "
+            "writer, so give a function, or its class a __hash__"
+        ) from None
 
 
 def _check_spool(options: dict[str, Any]) -> None:

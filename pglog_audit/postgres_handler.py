@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from .unlocked_handler import UnlockedHandler
 from .verdict import Verdict, verdict, words
 from .written import Refusal, Written
 
+_MAX_UNFORESEEN = 100
 _TRIES = 5
 """Attempts at a batch before an error that nobody foresaw counts as the fault of one of its lines."""
 
@@ -50,7 +52,8 @@ class PostgresHandler(UnlockedHandler):
         self.store = Store(self.options)
         self.is_in_use = False
         """Whether a listener writes through it, which then says when the connection ends."""
-        self._unforeseen = 0
+        self._unforeseen: dict[str, int] = {}
+        """Attempts at the batch that begins with that line."""
         self.backlog: Backlog | None = None
         """What is on disk, with the option spool."""
         self._start()
@@ -84,7 +87,7 @@ class PostgresHandler(UnlockedHandler):
             if self._pid != os.getpid():
                 self._start()
             snapshot = self.format(record)
-            with self._one_at_a_time:
+            with diagnostics.Later(), self._one_at_a_time:
                 self._to_emit.append(self._numbered(snapshot))
                 # A signal handler or __del__ that logs in the middle of a write leaves its line to whom it interrupted.
                 if not self._is_emitting:
@@ -153,7 +156,9 @@ class PostgresHandler(UnlockedHandler):
             written = self.write(waiting, others_fit=True)
             for refusal in written.refused:
                 diagnostics.warn("own", "The audit trail's own rows are refused: %s", refusal.reason)
-            own_events.done(len(waiting) - len(written.left))
+            if written.left:
+                self.account.fail(written.problem or "")
+            own_events.done([line for line in waiting if line not in written.left])
 
     def write(self, batch: Sequence[str], *, others_fit: bool = False) -> Written:
         """
@@ -162,8 +167,13 @@ class PostgresHandler(UnlockedHandler):
         Values that their column refuses move to the metadata; if the server still refuses, halves tell which line it
         is. Where it refuses all of *batch*, that is their own fault only if *others_fit*.
         """
-        with self._one_at_a_time:
+        # A thread that was in here when the interpreter began to end never leaves.
+        if not self._one_at_a_time.acquire(blocking=not sys.is_finalizing()):
+            return Written(left=list(batch), problem="the interpreter ends", verdict=Verdict.AWAY)
+        try:
             return self._write(batch, others_fit=others_fit)
+        finally:
+            self._one_at_a_time.release()
 
     def _write(self, batch: Sequence[str], *, others_fit: bool) -> Written:
         done = Written()
@@ -184,16 +194,18 @@ class PostgresHandler(UnlockedHandler):
             # Nothing shows that the table takes anything at all: that is no line's fault, and no line is rejected.
             # They wait as they were: what was moved to the metadata meanwhile did not help.
             done.left, done.refused, done.verdict = list(batch), [], Verdict.CONFIGURATION
-        if not done.left:
-            self._unforeseen = 0
+        if not done.left and batch:
+            self._unforeseen.pop(batch[0], None)
         return done
 
     def _after(self, error: Exception, chunk: list[str], done: Written) -> list[list[str]]:
         """Return what to send instead of *chunk*; nothing if it is refused for good or left for later."""
         done.problem, done.verdict = words(error), verdict(error)
         if done.verdict is Verdict.UNKNOWN:
-            self._unforeseen += 1
-        if done.verdict is Verdict.REFUSED or (done.verdict is Verdict.UNKNOWN and self._unforeseen > _TRIES):
+            if len(self._unforeseen) > _MAX_UNFORESEEN:
+                self._unforeseen.clear()
+            self._unforeseen[chunk[0]] = self._unforeseen.get(chunk[0], 0) + 1
+        if done.verdict is Verdict.REFUSED or (done.verdict is Verdict.UNKNOWN and self._unforeseen[chunk[0]] > _TRIES):
             repaired = self._repaired(chunk, all_but_text=len(chunk) == 1)
             if repaired is not None:
                 return [repaired]
@@ -251,4 +263,6 @@ class PostgresHandler(UnlockedHandler):
         # dictConfig closes all handlers under the lock of logging, which a writer that connects may need.
         if not self.is_in_use:
             self.release()
+            if self.backlog is not None:
+                self.backlog.close()
         super().close()

@@ -41,6 +41,9 @@ class Writer(Protocol):
     def give_up(self) -> int:
         """Keep what is queued on disk, or count it as lost."""
 
+    def place_of_backlog(self) -> str | None:
+        """Return the directory where lines of this process wait."""
+
     def begin_in_child(self) -> None:
         """Start anew in a forked child."""
 
@@ -57,7 +60,9 @@ def add(writer: Writer) -> None:
 
 def writers() -> list[Writer]:
     """Return the writers of this process."""
-    return list(_writers)
+    while True:
+        with suppress(RuntimeError):  # another thread added one meanwhile
+            return list(_writers)
 
 
 def flush(writers: Iterable[Writer], timeout: float) -> int:
@@ -104,14 +109,26 @@ def _drain() -> None:
 
 def finish(ending: list[Writer], timeout: float) -> None:
     """Write what is queued, as long as *timeout* allows, and say in one line what was lost."""
-    end(ending, timeout)
+    try:
+        end(ending, timeout)
+    finally:
+        _give_up(ending)  # also where a second signal comes meanwhile
+
+
+def _give_up(ending: list[Writer]) -> None:
     before = sum(writer.lost() for writer in ending)
     lost = sum(writer.give_up() for writer in ending)
+    for place in {place for writer in ending if (place := writer.place_of_backlog())}:
+        _say(f"audit events wait in {place}: the next writer stores them, or 'pglog-audit spool replay'")
     if lost:
         problem = next((writer.problem for writer in ending if writer.problem), "there was no time to write them")
         also = f" (and {before} before)" if before else ""
-        with suppress(Exception):  # stderr may be closed, or None
-            sys.stderr.write(f"pglog_audit: {lost} audit event{'s' * (lost > 1)} lost at exit{also}: {problem}\n")
+        _say(f"{lost} audit event{'s' * (lost > 1)} lost at exit{also}: {problem}")
+
+
+def _say(text: str) -> None:
+    with suppress(Exception):  # stderr may be closed, or None
+        sys.stderr.write(f"pglog_audit: {text}\n")
 
 
 def _begin_in_child() -> None:

@@ -64,6 +64,8 @@ class AuditQueueListener(QueueListener):
         self._thread: threading.Thread | None = None
         self._running = False
         self._restarts = 0
+        self._interruptions = 0
+        """Of the last steps, one after the other."""
         self._has_prepared = False
         self._delivery = Delivery(self.writer, line_queue)
 
@@ -142,6 +144,7 @@ class AuditQueueListener(QueueListener):
         """Write the row that says that this is the end, unless lines still wait; at most *timeout* seconds."""
         if self._pid != os.getpid() or not self._lines.last_seq or not self._delivery.is_idle():
             return
+        self._delivery.want(time.monotonic() + timeout)
         self._delivery.is_ending = True
         if not self._running or sys.is_finalizing():
             self._delivery.step()
@@ -157,6 +160,11 @@ class AuditQueueListener(QueueListener):
         lost = self._delivery.give_up()
         self.writer.release()
         return lost
+
+    def place_of_backlog(self) -> str | None:
+        """Return the directory of the spool if lines of this process wait there."""
+        backlog = self.writer.backlog
+        return self.options.spool if backlog is not None and backlog.age() is not None else None
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this process: see :func:`pglog_audit.stats`."""
@@ -236,10 +244,14 @@ class AuditQueueListener(QueueListener):
             self._delivery.step()
         except BaseException as error:  # noqa: BLE001 - a thread that ends here would leave its lines to nobody
             self._restarts += 1
+            self.writer.account.fail(repr(error))
             diagnostics.warn("restarted", "The audit writer was interrupted and goes on: %r", error)
-        if self._restarts and self._delivery.is_idle():
-            # A line between the queue and the hand of the writer is nowhere.
-            self.writer.account.lose_unseen("writer", self._lines.settle_missing())
+            time.sleep(min(0.01 * 2**self._interruptions, 30.0))
+            self._interruptions += 1
+        else:
+            self._interruptions = 0
+        if self._delivery.is_idle():
+            self._delivery.settle_missing()
 
     def _is_over(self) -> bool:
         """Tell whether the thread ends: nobody wants it, and no line came while it said so."""

@@ -35,13 +35,17 @@ def replay(spool: Spool, write: Callable[..., Written], max_lines: int, *, other
     taken = spool.take(max_lines, _MAX_BYTES)
     if taken is None:
         return None
-    written = write(taken.lines, others_fit=others_fit)
-    if not written.left:
-        written = _with_rejects(spool, write, taken, written)
-    if written.left:
+    try:
+        written = write(taken.lines, others_fit=others_fit)
+        if not written.left:
+            written = _with_rejects(spool, write, taken, written)
+        if not written.left:
+            spool.acknowledge(taken)
+            return Replayed(taken, written)
+    except BaseException:
         spool.rewind()
-    else:
-        spool.acknowledge(taken)
+        raise
+    spool.rewind()
     return Replayed(taken, written)
 
 

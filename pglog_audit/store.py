@@ -78,8 +78,10 @@ class Store:
             named_by = name_source(conninfo) if isinstance(conninfo, str) else ""
             self.table = catalog.describe(connection, self.options.table, dict(self.options.columns), named_by)
             self._insert = self.table.insert()
+        own = 0
         if not self.table.is_numbered:
             # What a writer says of itself means nothing to the program that the table belongs to.
+            own = sum(map(is_own, lines))
             lines = [line for line in lines if not is_own(line)]
         milliseconds = str(int(self.options.write_timeout * 1000))
         limits = {"lock_timeout": str(int(self.options.write_timeout * 500)), "statement_timeout": milliseconds}
@@ -97,7 +99,7 @@ class Store:
         if any(notice.sqlstate == "01000" for notice in notices):
             # The wait for the synchronous standby was cancelled: the rows may be lost with this server. Send again.
             raise UnreachableError("the server has not made the batch as durable as it is configured to")
-        return cursor.rowcount
+        return cursor.rowcount + own
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:

@@ -9,6 +9,7 @@ import time
 import psycopg
 import pytest
 
+from pglog_audit.spool import read_statuses
 from tests.support import assert_exact, counts, run_program, start_program, wait_until
 
 LOST = re.compile(r"pglog_audit: (\d+) audit events? lost at exit(?: \(and \d+ before\))?: .+\n")
@@ -138,3 +139,33 @@ def test_the_server_sees_an_orderly_goodbye(server, database):
     assert "ERROR" not in log
     assert counts(database) == (100, 100)
     assert logging.getLogger("audit").handlers == []
+
+
+@pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
+def test_a_signal_during_the_exit_loses_nothing_in_silence(database, tmp_path, spool):
+    """Whoever cuts the drain short finds the rest on disk, or hears what is lost."""
+    options = {"SPOOL": str(tmp_path / "spool")} if spool else {}
+    with psycopg.connect(database.owner) as owner:
+        owner.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+        with start_program("end.py", database.writer, "normally", "500", QUIET="1", **options) as process:
+            wait_until(lambda: database.rows("SELECT FROM pg_locks WHERE NOT granted"))
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    if spool:
+        assert f"pglog_audit: audit events wait in {tmp_path / 'spool'}: " in errors
+        assert sum(status.lines for status in read_statuses(tmp_path / "spool", count_lines=True)) == 502
+    else:
+        assert [int(lost) for lost in LOST.findall(errors)] == [500]
+
+
+def test_the_exit_replays_what_is_on_disk(database, tmp_path):
+    """While the database takes lines, a program does not end before all is a row."""
+    with psycopg.connect(database.owner) as owner:
+        owner.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+        result = run_program("end.py", database.writer, "normally", "5000", QUIET="1", SPOOL=str(tmp_path / "spool"))
+        assert "audit events wait in" in result.stderr
+    result = run_program("end.py", database.writer, "normally", "1", SPOOL=str(tmp_path / "spool"))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert_exact(database, 5_001)
+    assert [path for path in (tmp_path / "spool").rglob("*") if path.is_file()] == []

@@ -322,9 +322,8 @@ def test_giving_up():
     for _ in range(3):
         put(line_queue)
     line_queue.settled = 1
-    waiting, count = line_queue.give_up(lambda record: None)
-    assert ([lines.seq(snapshot) for snapshot in waiting], count) == ([1, 2, 3], 2)
-    assert line_queue.give_up(lambda record: None) == ([], 0)
+    assert [lines.seq(snapshot) for snapshot in line_queue.take_all(lambda record: None)] == [1, 2, 3]
+    assert line_queue.take_all(lambda record: None) == []
     assert [put(line_queue) for _ in range(4)] == [True] * 3 + [False]
     assert taken(line_queue) == [4, 5, 6]
 

@@ -45,7 +45,7 @@ def test_lines_wait_until_they_are_done(account):
     """What could not be written comes again, the same line with the same id."""
     own = made(account)
     assert own.waiting() == own.waiting() != []
-    own.done(1)
+    own.done(own.waiting())
     assert own.waiting() == []
 
 
@@ -60,16 +60,16 @@ def test_losses_are_told_by_reason(account):
         (10, "audit.gap", {"reason": "exit", "ranges": [[5, 5]], "count": 1}),
     ]
     assert {json.loads(each)["outcome"] for each in own.waiting()} == {"failure"}
-    own.done(2)
+    own.done(own.waiting())
     assert own.waiting() == []
 
 
 def test_a_stop_says_which_number_was_the_last(account):
     """Where nothing came after a stop there is no second one."""
     own = made(account, first=4)
-    own.done(1)
+    own.done(own.waiting())
     assert events(own.waiting(last_seq=3)) == [(4, "audit.stop", {"last_seq": 3})]
-    own.done(1)
+    own.done(own.waiting())
     assert own.waiting(last_seq=4) == []
     assert [seq for seq, _, _ in events(own.waiting(last_seq=7))] == [5]
 

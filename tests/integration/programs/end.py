@@ -11,7 +11,8 @@ from pglog_audit import AuditHandler, audit
 
 logger = logging.getLogger("audit")
 logger.setLevel(logging.INFO)
-logger.addHandler(AuditHandler(shutdown_timeout=float(os.environ.get("SHUTDOWN_TIMEOUT", "5"))))
+timeout = float(os.environ.get("SHUTDOWN_TIMEOUT", "5"))
+logger.addHandler(AuditHandler(shutdown_timeout=timeout, spool=os.environ.get("SPOOL")))
 if "QUIET" in os.environ:
     logging.getLogger("pglog_audit").addHandler(logging.NullHandler())
 
