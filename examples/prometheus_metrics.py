@@ -33,6 +33,10 @@ GAUGES = {
 }
 
 
+REASONS = ("queue full", "refused", "conflict", "spool", "exit")
+"""Those that are there from the beginning: an alert on the increase needs a 0 before the first loss."""
+
+
 class AuditCollector(Collector):
     """The numbers of pglog_audit.stats()."""
 
@@ -42,7 +46,7 @@ class AuditCollector(Collector):
         for key, text in COUNTERS.items():
             yield CounterMetricFamily(f"audit_{key}", text, value=stats[key])
         lost = CounterMetricFamily("audit_lost", "Events that were lost, by reason.", labels=["reason"])
-        for reason, count in stats["lost"].items():
+        for reason, count in (dict.fromkeys(REASONS, 0) | stats["lost"]).items():
             lost.add_metric([reason], count)
         yield lost
         for key, (name, text) in GAUGES.items():

@@ -145,7 +145,9 @@ class Backlog:
             self._spool.seal()
             replayed = self._replay(max_lines, others_fit=others_fit)
         if replayed is None:
-            self._since, self.next_look = None, time.monotonic() + ORPHANS_INTERVAL
+            if not self._spool.is_blocked:
+                self._since = None
+            self.next_look = time.monotonic() + ORPHANS_INTERVAL
             return None
         taken, written = replayed.taken, replayed.written
         # Counters are of events alone.

@@ -44,6 +44,8 @@ class SpoolReplay:
         self._waiting: deque[Path] = deque()
         """Segments that were seen, the oldest first."""
         self._passed_over: set[Path] = set()
+        self.is_blocked = False
+        """Whether something lay there, when we last looked, that we could not take."""
 
     def take(self, max_lines: int, max_bytes: int) -> Taken | None:
         """Return the next lines: see :meth:`Spool.take`."""
@@ -104,6 +106,7 @@ class SpoolReplay:
         try:
             paths = {self._directory.path / name for name in self._directory.names()}
             self._passed_over &= paths
+            self.is_blocked = bool(self._passed_over)
             paths -= self._passed_over
             paths -= self._not_to_be_adopted(paths)
             return deque(sorted(paths, key=lambda path: (started(path) or _UNKNOWN, path)))
@@ -142,6 +145,7 @@ class SpoolReplay:
         self._warn(why)
 
     def _warn(self, why: str) -> None:
+        self.is_blocked = True
         diagnostics.warn("spool replay", "Audit events wait in the spool: %s", why)
 
     def close(self) -> None:

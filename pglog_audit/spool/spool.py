@@ -224,6 +224,11 @@ class Spool:
         self._begin(writer_id)
 
     @property
+    def is_blocked(self) -> bool:
+        """Whether something lay there, when it was last looked through, that could not be taken: a warning said why."""
+        return self._replay.is_blocked
+
+    @property
     def used(self) -> int:
         """Bytes of segments and rejects, of all writers, by what is known without looking."""
         return self._quota.used

@@ -160,7 +160,7 @@ def test_prometheus_metrics_are_all_numbers_of_stats(database, monkeypatch, tmp_
     """Each number of stats(), of losses by reason, is the one that Prometheus gets."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
-    from prometheus_metrics import COUNTERS, GAUGES, AuditCollector
+    from prometheus_metrics import COUNTERS, GAUGES, REASONS, AuditCollector
 
     database.execute("ALTER TABLE audit_log ADD CHECK (action <> 'ticket.lose')")
     logger = configure(database.writer, **options)
@@ -180,7 +180,7 @@ def test_prometheus_metrics_are_all_numbers_of_stats(database, monkeypatch, tmp_
     texts = {"lost", "problem", "last_error"}
     assert {*COUNTERS, *GAUGES} == stats.keys() - texts
     expected = {f"audit_{key}_total": stats[key] for key in COUNTERS}
-    expected |= {f"audit_lost_total {reason}": count for reason, count in stats["lost"].items()}
+    expected |= {f"audit_lost_total {reason}": stats["lost"].get(reason, 0) for reason in {*REASONS, *stats["lost"]}}
     expected |= {f"audit_{name}": stats[key] or 0 for key, (name, _) in GAUGES.items()}
     assert found == expected
     own = handler_of(logger).stats()
