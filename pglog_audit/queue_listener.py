@@ -104,6 +104,7 @@ class AuditQueueListener(QueueListener):
         backlog, reason, why = self.writer.backlog, "queue full", None
         if backlog is not None:
             if not backlog.keep([lines.headed(turned_away, self.writer.writer_id)]):
+                self._nudge()  # it may have emptied the queue meanwhile, and wait for another line
                 return
             reason, why = "spool", backlog.problem
         self.writer.account.lose(reason, [turned_away], why)
