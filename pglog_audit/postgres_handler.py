@@ -52,8 +52,10 @@ class PostgresHandler(UnlockedHandler):
         self.store = Store(self.options)
         self.is_in_use = False
         """Whether a listener writes through it, which then says when the connection ends."""
+        self._first = ""
+        """Of the batch that is written now."""
         self._unforeseen: dict[str, int] = {}
-        """Attempts at the batch that begins with that line."""
+        """Failures of the batch that begins with that line."""
         self.backlog: Backlog | None = None
         """What is on disk, with the option spool."""
         self._start()
@@ -177,6 +179,7 @@ class PostgresHandler(UnlockedHandler):
 
     def _write(self, batch: Sequence[str], *, others_fit: bool) -> Written:
         done = Written()
+        self._first = batch[0] if batch else ""
         todo = [list(batch)] if batch else []
         while todo:
             chunk = todo.pop()
@@ -204,8 +207,10 @@ class PostgresHandler(UnlockedHandler):
         if done.verdict is Verdict.UNKNOWN:
             if len(self._unforeseen) > _MAX_UNFORESEEN:
                 self._unforeseen.clear()
-            self._unforeseen[chunk[0]] = self._unforeseen.get(chunk[0], 0) + 1
-        if done.verdict is Verdict.REFUSED or (done.verdict is Verdict.UNKNOWN and self._unforeseen[chunk[0]] > _TRIES):
+            self._unforeseen[self._first] = self._unforeseen.get(self._first, 0) + 1
+        if done.verdict is Verdict.REFUSED or (
+            done.verdict is Verdict.UNKNOWN and self._unforeseen[self._first] > _TRIES
+        ):
             repaired = self._repaired(chunk, all_but_text=len(chunk) == 1)
             if repaired is not None:
                 return [repaired]

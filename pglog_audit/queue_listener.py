@@ -232,27 +232,37 @@ class AuditQueueListener(QueueListener):
     def _monitor(self) -> None:
         self._thread = threading.current_thread()
         try:
-            while not self._is_over():
-                self._supervise()
+            while not self._is_done():
+                pass
         finally:
             with self._state_lock:
                 if self._thread is threading.current_thread():
                     self._running = False
 
-    def _supervise(self) -> None:
-        """Take a step; what was injected into this thread does not end it."""
+    def _is_done(self) -> bool:
+        """Tell whether the thread is to end: never because of what is injected into it, while it recovers neither."""
         try:
+            return self._supervise()
+        except BaseException:  # noqa: BLE001 - a thread that ends here would leave its lines to nobody
+            self._restarts += 1
+            return False
+
+    def _supervise(self) -> bool:
+        """Take a step, unless it was the last one, and tell whether it was."""
+        try:
+            if self._is_over():
+                return True
             self._delivery.step()
-        except BaseException as error:  # noqa: BLE001 - a thread that ends here would leave its lines to nobody
+            if self._delivery.is_idle():
+                self._delivery.settle_missing()
+            self._interruptions = 0
+        except BaseException as error:  # noqa: BLE001 - see above
             self._restarts += 1
             self.writer.account.fail(repr(error))
             diagnostics.warn("restarted", "The audit writer was interrupted and goes on: %r", error)
             time.sleep(min(0.01 * 2**self._interruptions, 30.0))
             self._interruptions += 1
-        else:
-            self._interruptions = 0
-        if self._delivery.is_idle():
-            self._delivery.settle_missing()
+        return False
 
     def _is_over(self) -> bool:
         """Tell whether the thread ends: nobody wants it, and no line came while it said so."""
