@@ -31,10 +31,7 @@ GAUGES = {
     "last_stored": ("last_stored_timestamp_seconds", "When a row was last made; 0 if never."),
     "last_error_at": ("last_error_timestamp_seconds", "When the database last took no row; 0 if never."),
 }
-
-
-REASONS = ("queue full", "refused", "conflict", "spool", "exit")
-"""Those that are there from the beginning: an alert on the increase needs a 0 before the first loss."""
+REASONS = ("queue full", "refused", "conflict", "spool", "exit")  # there from the start, for alerts on the increase
 
 
 class AuditCollector(Collector):
