@@ -161,6 +161,8 @@ class Delivery:
         # Until it is known what came of it: an exception may be injected at any moment.
         were_sent, self._were_sent = self._were_sent, True
         written = self._writer.write(batch)
+        for refusal in written.refused:
+            self._writer.reject(refusal)  # before the journal forgets it
         if not written.left:
             # Before flush() hears of the batch: whoever ends now has its start in the table.
             self._writer.tell(self._own_events)
@@ -171,8 +173,6 @@ class Delivery:
             self._settle(written.stored + written.duplicates + len(written.refused))
         # Lines of the journal may have been replayed, where others of their segment had to be.
         self._account.add(written, batch, were_sent=were_sent or self._options.journal)
-        for refusal in written.refused:
-            self._writer.reject(refusal)
         # If the table takes none of them, a further line tells whether the fault is theirs.
         self._min_batch = len(batch) + 1 if written.verdict is Verdict.CONFIGURATION else 0
         if written.left:
