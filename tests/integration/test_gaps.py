@@ -460,6 +460,7 @@ class TestHostileRows:
         assert gap.after.startswith(time[:5])
 
 
+@pytest.mark.volume
 def test_half_a_million_rows_are_read_in_one_statement(database: Database) -> None:
     """Of a thousand writers over a year of months the few with gaps are found, and none has a question of its own."""
     database.execute(
