@@ -17,9 +17,8 @@ from .line_queue import LineQueue
 from .own_events import OwnEvents
 from .postgres_handler import PostgresHandler
 from .verdict import Verdict
-from .written import Written
+from .written import MAX_BATCH_BYTES, Written
 
-_MAX_BATCH_BYTES = 4 * 1024 * 1024
 _MIN_DELAY, _MAX_DELAY = 0.1, 30.0
 
 
@@ -129,7 +128,7 @@ class Delivery:
 
     def _collect(self, until: float | None) -> None:
         """Add to the lines in hand until the batch is full, or its first line old enough; wait for that one *until*."""
-        room = _MAX_BATCH_BYTES - sum(map(lines.size, self._in_hand))
+        room = MAX_BATCH_BYTES - sum(map(lines.size, self._in_hand))
         is_hurried = until is not None and until <= time.monotonic()
         while (len(self._in_hand) < self._batch_size and room > 0) or len(self._in_hand) < self._min_batch:
             try:

@@ -96,7 +96,7 @@ class AuditHandler(UnlockedHandler):
         """
         Wait until what was logged is written, at most *timeout* seconds (by default 0.5).
 
-        :return: how many events are still neither row nor counted as lost.
+        :return: how many events are still neither row, nor on disk, nor counted as lost.
         """
         return self._writer.flush(timeout) if self._writer else 0
 
@@ -122,7 +122,7 @@ def flush(timeout: float | None = None) -> int:
     """
     Wait until what this process logged is written, at most *timeout* seconds (by default 0.5).
 
-    :return: how many events are still neither row nor counted as lost.
+    :return: how many events are still neither row, nor on disk, nor counted as lost.
     """
     return processes.flush(processes.writers(), FLUSH_TIMEOUT if timeout is None else timeout)
 

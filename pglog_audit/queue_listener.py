@@ -122,7 +122,7 @@ class AuditQueueListener(QueueListener):
         """
         Wait until what was queued is written, at most *timeout* seconds (by default 0.5).
 
-        :return: how many lines are still neither row nor counted as lost.
+        :return: how many lines are still neither row, nor on disk, nor counted as lost.
         """
         if self._pid != os.getpid() or self._thread is threading.current_thread():
             return 0

@@ -10,9 +10,7 @@ from uuid_utils import uuid7
 from . import lines
 from .number_ranges import NumberRanges
 from .spool import Spool, Taken
-from .written import Refusal, Written
-
-_MAX_BYTES = 4 * 1024 * 1024
+from .written import MAX_BATCH_BYTES, Refusal, Written
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ def replay(spool: Spool, write: Callable[..., Written], max_lines: int, *, other
     :param write: makes rows of lines, as :meth:`PostgresHandler.write` does.
     :param others_fit: whether the table takes other lines at this moment, so that a refusal is a line's own fault.
     """
-    taken = spool.take(max_lines, _MAX_BYTES)
+    taken = spool.take(max_lines, MAX_BATCH_BYTES)
     if taken is None:
         return None
     try:

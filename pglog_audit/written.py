@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from .verdict import Verdict
 
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Bytes of a statement at most, but for one line: PostgreSQL refuses a parameter of 270 MB with 54000."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
