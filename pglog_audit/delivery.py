@@ -13,7 +13,7 @@ from queue import Empty
 
 from . import diagnostics, lines
 from .audit_records import is_audit_record
-from .line_queue import LineQueue
+from .line_queue import POLL_INTERVAL, LineQueue
 from .own_events import OwnEvents
 from .postgres_handler import PostgresHandler
 from .verdict import Verdict
@@ -56,6 +56,8 @@ class Delivery:
         self._hand_lock = threading.RLock()
         self._given_up = 0
         """Lines in hand, the first ones, that are no more ours."""
+        self._is_giving_up = False
+        """Whether lines are in the hand of who ends the process, and settled only when it is known where they are."""
         self.is_ending = False
         """Whether a row is to say, as soon as nothing waits, that this is the end."""
         self.problem: str | None = None
@@ -80,18 +82,34 @@ class Delivery:
 
     def give_up(self) -> int:
         """Put what waits to the spool, count the rest as lost, and return how many lines that are."""
+        self._is_giving_up = True
+        try:
+            return self._give_up()
+        finally:
+            self._is_giving_up = False
+
+    def _give_up(self) -> int:
+        rest, deadline = self._take_rest(), time.monotonic() + _MIN_DELAY
+        while self._lines.unsettled() > len(rest) and time.monotonic() < deadline:
+            time.sleep(POLL_INTERVAL)  # the writer has just taken one, and has it in hand at once
+            rest += self._take_rest()
+        unseen, left = max(0, self._lines.unsettled() - len(rest)), rest
+        if self._backlog is not None and rest:
+            left = self._backlog.keep(rest)
+        self._account.note("exit", left)
+        self._account.lose_unseen("exit", unseen)
+        self._lines.settled += len(rest) + unseen
+        if self._lines.last_seq:
+            self._keep_own(is_end=not (left or unseen))
+        return len(left) + unseen
+
+    def _take_rest(self) -> list[str]:
+        """Return the lines in hand, which the writer will drop, and those in the queue."""
         with self._hand_lock:
             in_hand = self._in_hand[self._given_up :]
             self._given_up = len(self._in_hand)
         waiting = self._lines.take_all(self._format)
-        left = rest = [*in_hand, *(lines.headed(snapshot, self._writer.writer_id) for snapshot in waiting)]
-        if self._backlog is not None and rest:
-            left = self._backlog.keep(rest)
-        self._account.note("exit", left)
-        self._lines.settled += len(rest)
-        if self._lines.last_seq:
-            self._keep_own(is_end=not left)
-        return len(left)
+        return [*in_hand, *(lines.headed(snapshot, self._writer.writer_id) for snapshot in waiting)]
 
     # The steps
 
@@ -200,7 +218,7 @@ class Delivery:
 
     def settle_missing(self) -> None:
         """Say what became of lines that are neither in the queue nor in hand: an exception came in between."""
-        missing = self._lines.settle_missing()
+        missing = 0 if self._is_giving_up else self._lines.settle_missing()
         if missing and not (self._backlog is not None and self._backlog.keep_journal()):
             self._account.lose_unseen("writer", missing)
 
@@ -246,7 +264,7 @@ class Delivery:
         self._put_aside()
         problem = written.problem or ""
         self._account.fail(problem)
-        waiting = self._lines.submitted - self._lines.settled
+        waiting = self._lines.unsettled()
         if self._backlog is None:
             diagnostics.warn("waiting", "Audit events wait (%d so far): %s", waiting, problem)
         else:
@@ -261,7 +279,7 @@ class Delivery:
         left = self._backlog.keep(self._in_hand)
         if left:
             text = "Audit events wait in memory (%d so far), because the spool has no room: %s"
-            diagnostics.warn("no room", text, self._lines.submitted - self._lines.settled, self._backlog.problem)
+            diagnostics.warn("no room", text, self._lines.unsettled(), self._backlog.problem)
         with self._hand_lock:
             if self._drop_what_was_given_up():
                 return

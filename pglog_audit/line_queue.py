@@ -151,6 +151,10 @@ class LineQueue:
         """Tell whether lines up to *goal*, a former value of ``submitted``, wait for the writer."""
         return self.settled < goal or (self._has_guests if self.submitted > self.settled else not self.is_empty())
 
+    def unsettled(self) -> int:
+        """Return how many lines are here, or in the writer's hand."""
+        return max(0, self.submitted - self.settled)
+
     def take_all(self, format_record: Callable[[logging.LogRecord], str | None]) -> list[str]:
         """Return the numbered snapshots of all that waits."""
         waiting: list[str] = []
@@ -163,7 +167,7 @@ class LineQueue:
     def settle_missing(self) -> int:
         """Settle what is nowhere, if nothing waits here, and return how many lines that are."""
         with self._lock:
-            missing = self.submitted - self.settled if self.is_empty() else 0
+            missing = self.unsettled() if self.is_empty() else 0
             self.settled += missing
         return missing
 

@@ -171,7 +171,7 @@ class AuditQueueListener(QueueListener):
         """Return the counters of this process: see :func:`pglog_audit.stats`."""
         backlog = self.writer.backlog
         return {
-            "queued": max(0, self._lines.submitted - self._lines.settled),
+            "queued": self._lines.unsettled(),
             "oldest_unsent": self._delivery.oldest_unsent(),
             **self.writer.account.stats(),
             "spool_bytes": None if backlog is None else backlog.used,

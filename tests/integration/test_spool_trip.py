@@ -110,9 +110,8 @@ def test_at_the_end_of_the_process_what_waits_is_on_disk(options, database, spoo
     wait_until(lambda: is_stuck(logger))
     processes.finish(processes.writers(), 0.1)
     assert stats(logger)["lost"] == {}
+    handler_of(logger)._writer.writer.backlog.close()
     handler_of(logger).close()
-    for writer in processes.writers():
-        writer.writer.backlog.close()
     locked.rollback()
     other = configure(database.writer, spool=str(spool), batch_size=7, **QUICK)
     log(other, 1)
