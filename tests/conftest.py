@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ WRITER = "pglog_writer"
 EVENTS = "SELECT * FROM audit_log WHERE NOT starts_with(action, 'audit.') ORDER BY writer_id, writer_seq"
 _ROOM_FOR_A_SERVER = 6 * 2**30
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """Take SIGINT as on a terminal: who starts tests in the background ignores it, and so would their programs."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
