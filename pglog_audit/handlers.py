@@ -176,7 +176,8 @@ def _writer_for(handler: PostgresHandler) -> AuditQueueListener:
     with _registry_lock:
         writer = _writers.get(handler.options)
         if writer is None:
-            writer = _writers[handler.options] = AuditQueueListener(SimpleQueue(), handler)
+            # A signal handler or a finalizer that audits may come in meanwhile, and make it.
+            writer = _writers.setdefault(handler.options, AuditQueueListener(SimpleQueue(), handler))
         return writer
 
 
