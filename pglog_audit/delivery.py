@@ -97,11 +97,11 @@ class Delivery:
         if self._backlog is not None and rest:
             left = self._backlog.keep(rest)
         self._account.note("exit", left)
-        self._account.lose_unseen("exit", unseen)
+        lost = len(left) + self._lose_unseen("exit", unseen)
         self._lines.settled += len(rest) + unseen
         if self._lines.last_seq:
-            self._keep_own(is_end=not (left or unseen))
-        return len(left) + unseen
+            self._keep_own(is_end=not lost)
+        return lost
 
     def _take_rest(self) -> list[str]:
         """Return the lines in hand, which the writer will drop, and those in the queue."""
@@ -218,9 +218,15 @@ class Delivery:
 
     def settle_missing(self) -> None:
         """Say what became of lines that are neither in the queue nor in hand: an exception came in between."""
-        missing = 0 if self._is_giving_up else self._lines.settle_missing()
-        if missing and not (self._backlog is not None and self._backlog.keep_journal()):
-            self._account.lose_unseen("writer", missing)
+        if not self._is_giving_up:
+            self._lose_unseen("writer", self._lines.settle_missing())
+
+    def _lose_unseen(self, reason: str, count: int) -> int:
+        """Count lines that nobody has as lost, unless they are in the journal, and return how many are."""
+        if not count or (self._backlog is not None and self._backlog.keep_journal()):
+            return 0
+        self._account.lose_unseen(reason, count)
+        return count
 
     def _replay(self, *, others_fit: bool) -> None:
         """Make rows of lines on disk; those that the table does not take hold up no new ones."""
