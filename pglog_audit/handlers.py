@@ -167,18 +167,26 @@ def _largest(parts: list[dict[str, Any]], name: str) -> Any:
     return max((part[name] for part in parts if part[name] is not None), default=None)
 
 
-_writers: "weakref.WeakValueDictionary[WriterOptions, AuditQueueListener]" = weakref.WeakValueDictionary()
+_writers: "list[weakref.ref[AuditQueueListener]]" = []
+"""Of all handlers, the oldest first."""
 _registry_lock = threading.RLock()
 
 
 def _writer_for(handler: PostgresHandler) -> AuditQueueListener:
     """Return the running writer with the options of *handler*, or a new one that writes through *handler*."""
     with _registry_lock:
-        writer = _writers.get(handler.options)
+        writer = _find_writer(handler.options)
         if writer is None:
-            # A signal handler or a finalizer that audits may come in meanwhile, and make it.
-            writer = _writers.setdefault(handler.options, AuditQueueListener(SimpleQueue(), handler))
+            new = AuditQueueListener(SimpleQueue(), handler)
+            _writers.append(weakref.ref(new, _writers.remove))
+            # A signal handler or a finalizer that audits may have come in anywhere here: the first in the list it is.
+            writer = _find_writer(handler.options) or new
         return writer
+
+
+def _find_writer(options: WriterOptions) -> AuditQueueListener | None:
+    writers = (reference() for reference in list(_writers))
+    return next((writer for writer in writers if writer is not None and writer.options == options), None)
 
 
 def _renew_registry_lock() -> None:

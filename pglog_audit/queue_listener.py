@@ -206,8 +206,9 @@ class AuditQueueListener(QueueListener):
             self._has_prepared = True
             self.writer.backlog.prepare()
         with self._state_lock:
-            # A thread started while the interpreter is taken down never runs; 3.11 waits for it for ever.
-            if self._running or sys.is_finalizing():
+            # A thread started while the interpreter is taken down never runs; 3.11 waits for it for ever. It is asked
+            # first: a finalizer that audits may come after any call, and start the writer.
+            if sys.is_finalizing() or self._running:
                 return
             self._running, self._thread = True, None
             processes.drain_at_exit()

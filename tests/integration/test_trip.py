@@ -215,6 +215,14 @@ def test_a_finalizer_that_audits_disturbs_nothing(database):
     assert_exact(database, int(result.stdout))
 
 
+def test_the_first_log_call_may_be_interrupted_anywhere(database):
+    """A signal handler or finalizer that audits while the first event starts the writer does not get a second one."""
+    result = run_program("interrupted_start.py", database.writer)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert int(result.stdout) > 100
+    assert_exact(database, int(result.stdout))
+
+
 def test_flush_says_what_is_left(database):
     """flush() returns 0 when all is written, and the number of events that still wait when time is up."""
     logger = configure(database.writer)
