@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .postgres_handler import PostgresHandler as PostgresHandler
     from .queue_handler import AuditQueueHandler as AuditQueueHandler
     from .queue_listener import AuditQueueListener as AuditQueueListener
+    from .termination import flush_on_sigterm as flush_on_sigterm
     from .timeline import AuditLog as AuditLog
     from .timeline import TimelinePage as TimelinePage
 
@@ -46,6 +47,7 @@ _MODULES = {
     "PostgresHandler": "postgres_handler",
     "AuditQueueHandler": "queue_handler",
     "AuditQueueListener": "queue_listener",
+    "flush_on_sigterm": "termination",
     "AuditLog": "timeline",
     "TimelinePage": "timeline",
 }

@@ -34,6 +34,7 @@ logger = logging.getLogger("audit")
 logger.setLevel("INFO")
 logger.addHandler(AuditHandler(flush_interval=600))
 """
+ENDING = "\nlogger.info('Begun', extra=audit('job.begin'))\nsignal.raise_signal(signal.SIGTERM)\nsignal.pause()\n"
 
 
 @pytest.fixture
@@ -367,11 +368,19 @@ def test_an_exit_while_the_database_is_down(reader) -> None:
 
 
 def test_a_script_that_handles_sigterm_loses_nothing(reader) -> None:
-    """With README.md's line a SIGTERM is an ordinary exit."""
+    """With README.md's line the events are rows before the program dies of the signal."""
     before = signal.getsignal(signal.SIGTERM)
-    reader.follow("What it does not promise", file="sigterm.py", signal=signal, sys=sys)
+    reader.follow("What it does not promise", file="sigterm.py")
     assert signal.getsignal(signal.SIGTERM) is before
-    ending = "logger.info('Begun', extra=audit('job.begin'))\nsignal.raise_signal(signal.SIGTERM)\nsignal.pause()\n"
-    program = PREFACE + (reader.home / "sigterm.py").read_text() + ending
-    assert subprocess.run([sys.executable, "-W", "error", "-c", program], check=False).returncode == 143
+    program = PREFACE + "import pglog_audit\n" + (reader.home / "sigterm.py").read_text() + ENDING
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], check=False)
+    assert done.returncode == -signal.SIGTERM
+    assert [row["action"] for row in reader.rows()] == ["job.begin"]
+
+
+def test_a_script_that_makes_sigterm_an_exit_loses_nothing(reader) -> None:
+    """The other line that README.md gives makes an ordinary exit of the signal."""
+    [line] = re.findall(r"`(signal\.signal\(signal\.SIGTERM, .+?\)\))`", README.read_text("utf-8"))
+    done = subprocess.run([sys.executable, "-W", "error", "-c", PREFACE + line + ENDING], check=False)
+    assert done.returncode == 143
     assert [row["action"] for row in reader.rows()] == ["job.begin"]

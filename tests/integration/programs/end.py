@@ -1,4 +1,4 @@
-"""Log some events, and end in the way that the argument names."""
+"""Log some events, and end in the way that the argument names; with HELPER set SIGTERM is no end without a drain."""
 
 import atexit
 import logging
@@ -7,12 +7,18 @@ import signal
 import sys
 import threading
 
-from pglog_audit import AuditHandler, audit
+from pglog_audit import AuditHandler, audit, flush_on_sigterm
 
 logger = logging.getLogger("audit")
 logger.setLevel(logging.INFO)
 timeout = float(os.environ.get("SHUTDOWN_TIMEOUT", "5"))
-logger.addHandler(AuditHandler(shutdown_timeout=timeout, spool=os.environ.get("SPOOL")))
+interval = float(os.environ.get("FLUSH_INTERVAL", "0.25"))
+journal = {"journal": True} if "JOURNAL" in os.environ else {}
+logger.addHandler(
+    AuditHandler(shutdown_timeout=timeout, flush_interval=interval, spool=os.environ.get("SPOOL"), **journal)
+)
+if "HELPER" in os.environ:
+    assert flush_on_sigterm()
 if "QUIET" in os.environ:
     logging.getLogger("pglog_audit").addHandler(logging.NullHandler())
 
@@ -44,6 +50,10 @@ elif way == "thread":
 elif way == "sigint":
     print("ready", flush=True)
     signal.pause()
+elif way == "os._exit":
+    os._exit(5)
+elif way == "sigterm":
+    signal.raise_signal(signal.SIGTERM)
 elif way == "wait":
     print("ready", flush=True)
     sys.stdin.read()

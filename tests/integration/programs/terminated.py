@@ -1,0 +1,116 @@
+"""Log until SIGTERM comes, in the way of the argument, and print the number of each event whose call returned."""
+
+import asyncio
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from itertools import count
+
+from pglog_audit import AuditHandler, audit, flush, flush_on_sigterm
+
+TIMEOUT = float(os.environ.get("SHUTDOWN_TIMEOUT", "30"))
+logger = logging.getLogger("audit")
+logger.setLevel(logging.INFO)
+logger.addHandler(AuditHandler(capacity=1000, flush_interval=0.05, shutdown_timeout=TIMEOUT))
+
+
+def log(n: int) -> None:
+    """Log an event, and print its number."""
+    logger.info("Ticket opened", extra=audit("ticket.open", metadata={"n": n}))
+    os.write(1, f"{n}\n".encode())
+
+
+def keep_logging() -> None:
+    """Log without a pause."""
+    for n in count():
+        log(n)
+
+
+def log_and_flush() -> None:
+    """Be found in the middle of a flush, mostly."""
+    for n in count():
+        log(n)
+        flush(30)
+
+
+def log_and_catch_all() -> None:
+    """Catch what can be caught, and leave a thread behind that never ends."""
+    threading.Thread(target=threading.Event().wait).start()
+    for n in count():
+        try:
+            log(n)
+        except BaseException:
+            os.write(2, b"caught")
+
+
+async def log_in_tasks() -> None:
+    """Log from tasks of an event loop."""
+
+    async def work() -> None:
+        for n in count(1):
+            log(n)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(work(), work())
+
+
+def log_in_children() -> None:
+    """Pass the signal on to forked children, and print how they ended."""
+    log(0)
+    flush(30)
+    children = []
+    for _ in range(3):
+        pid = os.fork()
+        if pid == 0:
+            keep_logging()
+        children.append(pid)
+    sys.stdin.readline()
+    for pid in children:
+        os.kill(pid, signal.SIGTERM)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    os.write(2, repr(codes).encode())
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def log_in_pool() -> None:
+    """Let the end of the block terminate the workers, as soon as they have logged."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(log, range(100), chunksize=1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class StuckHandler(logging.Handler):
+    """A handler of the application's that never returns from C."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Lock a mutex that is locked, once an event is logged."""
+        mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
+        lock(mutex)
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        for _ in range(200):
+            threading.Event().wait(0.001)  # for the signal to come in Python
+        lock(mutex)
+
+
+def log_and_be_stuck() -> None:
+    """Be held by another handler, in C."""
+    log(0)
+    logger.addHandler(StuckHandler())
+    logger.info("Nothing of ours")
+
+
+WAYS = {
+    "log": keep_logging,
+    "flush": log_and_flush,
+    "catch": log_and_catch_all,
+    "asyncio": lambda: asyncio.run(log_in_tasks()),
+    "children": log_in_children,
+    "pool": log_in_pool,
+    "stuck": log_and_be_stuck,
+}
+assert flush_on_sigterm()
+WAYS[sys.argv[1]]()
