@@ -1,7 +1,6 @@
 """The command: run, stop killing, let what is left be replayed, and prove."""
 
 import math
-import random
 import secrets
 import shutil
 import subprocess
@@ -76,11 +75,11 @@ def _home() -> Iterator[Path]:
 def _soak(home: Path, seconds: float, kill_every: float, seed: int) -> list[Check]:
     """Return what is proven about a run in the directory *home*."""
     with LocalPostgres(directory=home, settings={"recovery_init_sync_method": "syncfs"}) as server:
-        database, chance = _make_database(server), random.Random(seed)
+        database = _make_database(server)
         options = {**QUICK, "spool": str(home / "spool"), "journal": True, "shutdown_timeout": 30}
         crew = Crew(database.writer, options, home, seed)
         try:
-            run = Run(server, database, crew, seconds=seconds, kill_every=kill_every, chance=chance, tell=click.echo)
+            run = Run(server, database, crew, seconds=seconds, kill_every=kill_every, seed=seed, tell=click.echo)
             run.run()
             crew.end()
             replayed = _replay(home / "spool", database)

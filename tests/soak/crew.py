@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import random
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,10 @@ class Crew:
         self._seed = seed
         for name in ("returned", "words"):
             (directory / name).mkdir()
-        parent = Member(self._task(0, _PARENT), None)
-        self.members = [parent]
-        self._returned = ReturnedCalls(parent.task.returned)
-        diagnostics.logger.addHandler(logging.FileHandler(parent.task.words))
+        self._parent = Member(self._task(0, _PARENT), None)
+        self.members = [self._parent]
+        self._returned = ReturnedCalls(self._parent.task.returned)
+        diagnostics.logger.addHandler(logging.FileHandler(self._parent.task.words))
         diagnostics.logger.propagate = False
         self._logger = configure(conninfo, **self._options)
 
@@ -118,7 +119,8 @@ class Crew:
             process.terminate()
         for process in living:
             process.join(_TIMEOUT)
-        processes.finish(processes.writers(), _TIMEOUT)
+        with self._parent.task.words.open("a") as words, redirect_stderr(words):
+            processes.finish(processes.writers(), _TIMEOUT)
 
     def close(self) -> None:
         """Let no process live on."""

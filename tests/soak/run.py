@@ -34,7 +34,7 @@ class Run:
         *,
         seconds: float,
         kill_every: float,
-        chance: random.Random,
+        seed: int,
         tell: Callable[[str], None],
     ) -> None:
         self._server = server
@@ -42,10 +42,13 @@ class Run:
         self._crew = crew
         self._seconds = seconds
         self._kill_every = kill_every
-        self._chance = chance
+        # One each: what is drawn for a fault must not depend on how many kills there were before.
+        self._fault_chance, self._session_chance, self._kill_chance = (
+            random.Random(f"{seed} {purpose}") for purpose in ("fault", "session", "kill")
+        )
         self._tell = tell
         self._scheduler = scheduler(time.monotonic, time.sleep)
-        self._begin = time.monotonic()
+        self._begin = 0.0
         self._fault: Fault | None = None
         """What happens to the database now."""
         self._over = ExitStack()
@@ -57,6 +60,7 @@ class Run:
         """Run to the end, after which the database is there."""
         for kind in KINDS:
             self._crew.start(kind)
+        self._begin = time.monotonic()
         self._plan(self._pause(), self._begin_fault)
         self._plan(self._kill_every, self._kill)
         self._plan(_REPORT_EVERY, self._report)
@@ -72,15 +76,15 @@ class Run:
         return time.monotonic() - self._begin
 
     def _pause(self) -> float:
-        return self._chance.uniform(0, _LONGEST_PAUSE)
+        return self._fault_chance.uniform(0, _LONGEST_PAUSE)
 
     def _begin_fault(self) -> None:
-        self._fault = fault = self._chance.choice(FAULTS)
+        self._fault = fault = self._fault_chance.choice(FAULTS)
         self.faults[fault.__name__] += 1
         self.restarts += fault in RESTARTS
-        self._over.enter_context(fault(self._server, self._database, self._chance))
+        self._over.enter_context(fault(self._server, self._database, self._session_chance))
         # Planned also for after the end: nothing stays broken.
-        self._scheduler.enter(self._chance.uniform(0, _LONGEST_FAULT), 0, self._end_fault)
+        self._scheduler.enter(self._fault_chance.uniform(0, _LONGEST_FAULT), 0, self._end_fault)
 
     def _end_fault(self) -> None:
         self._over.close()
@@ -89,7 +93,7 @@ class Run:
 
     def _kill(self) -> None:
         self._plan(self._kill_every, self._kill)
-        self._crew.replace(self._chance)
+        self._crew.replace(self._kill_chance)
 
     def _report(self) -> None:
         self._plan(_REPORT_EVERY, self._report)
