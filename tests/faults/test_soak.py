@@ -61,7 +61,9 @@ def member(tmp_path):
     task = Task(1, KINDS[1], "", {}, tmp_path / "returned", tmp_path / "words", seed=0)
     returned.make(task.returned, 2)
     task.words.touch()
-    return Member(task, SimpleNamespace(pid=4711, exitcode=0))
+    member = Member(task, SimpleNamespace(pid=4711))
+    member.exit_code = 0
+    return member
 
 
 def count(member, *calls):
@@ -152,7 +154,7 @@ def test_the_proof_finds_what_is_left_on_disk(database, tmp_path):
 )
 def test_the_proof_finds_processes_that_ended_by_themselves(member, is_killed, code, is_wrong):
     """Whoever was not killed must have ended in order."""
-    member.is_killed, member.process.exitcode = is_killed, code
+    member.is_killed, member.exit_code = is_killed, code
     wrong = proof.check_ends([member]).wrong
     assert wrong == ((f"process 1 ended with {code}",) if is_wrong else ())
 

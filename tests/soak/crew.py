@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 import random
 from collections.abc import Mapping
 from contextlib import redirect_stderr
@@ -9,7 +10,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from pglog_audit import diagnostics, processes
+from pglog_audit import processes
 from tests.soak import returned
 from tests.soak.logging_process import Kind, Task, log, run
 from tests.soak.returned import ReturnedCalls
@@ -27,6 +28,9 @@ class Member:
         self.task = task
         self.process = process
         """None for the parent."""
+        self.pid = process.pid if process else os.getpid()
+        self.exit_code: int | None = None
+        """None before :meth:`wait`."""
         self.is_killed = False
         """Whether we killed it."""
 
@@ -43,12 +47,27 @@ class Member:
     @property
     def is_alive(self) -> bool:
         """Whether it runs."""
-        return self.process is not None and self.process.is_alive()
+        return self.process is not None and self.exit_code is None and self.process.is_alive()
 
     @property
     def has_begun(self) -> bool:
         """Whether each of its threads logged; a process that ended by itself is not waited for."""
         return not self.is_alive or all(self.returned)
+
+    def kill(self) -> None:
+        """Kill it, whatever it does, and wait until it is gone."""
+        assert self.process is not None
+        self.process.kill()
+        self.wait()
+        self.is_killed = True
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, at most *timeout* seconds."""
+        assert self.process is not None
+        self.process.join(timeout)
+        self.exit_code = self.process.exitcode
+        if self.exit_code is not None:
+            self.process.close()  # it has a descriptor, and a long run has many of them
 
 
 class Crew:
@@ -69,9 +88,8 @@ class Crew:
         self._parent = Member(self._task(0, _PARENT), None)
         self.members = [self._parent]
         self._returned = ReturnedCalls(self._parent.task.returned)
-        diagnostics.logger.addHandler(logging.FileHandler(self._parent.task.words))
-        diagnostics.logger.propagate = False
         self._logger = configure(conninfo, **self._options)
+        logging.root.addHandler(logging.FileHandler(self._parent.task.words))
 
     def _task(self, number: int, kind: Kind) -> Task:
         counters, words = self._directory / "returned" / str(number), self._directory / "words" / str(number)
@@ -105,32 +123,25 @@ class Crew:
         self.members.append(Member(task, process))
 
     def replace(self, chance: random.Random) -> None:
-        """Kill one of the living, whatever it does, and start another of its kind."""
+        """Kill one of the living, and start another of its kind."""
         if living := self.living:
             member = chance.choice(living)
-            kill(member)
+            member.kill()
             self.start(member.task.kind)
 
     def end(self) -> None:
         """Let the living end, once they have begun, and then the parent's own writer."""
         wait_until(lambda: all(member.has_begun for member in self.living))
-        living = [member.process for member in self.living if member.process]
-        for process in living:
+        # Also who has ended by itself meanwhile, and should not.
+        ending = [(member, member.process) for member in self.members if member.process and member.exit_code is None]
+        for _, process in ending:
             process.terminate()
-        for process in living:
-            process.join(_TIMEOUT)
+        for member, _ in ending:
+            member.wait(_TIMEOUT)
         with self._parent.task.words.open("a") as words, redirect_stderr(words):
             processes.finish(processes.writers(), _TIMEOUT)
 
     def close(self) -> None:
         """Let no process live on."""
         for member in self.living:
-            kill(member)
-
-
-def kill(member: Member) -> None:
-    """Kill a process, and wait until it is gone."""
-    assert member.process is not None
-    member.process.kill()
-    member.process.join()
-    member.is_killed = True
+            member.kill()

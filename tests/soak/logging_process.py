@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from pglog_audit import audit, diagnostics
+from pglog_audit import audit
 from tests.soak.returned import ReturnedCalls
 from tests.support import configure
 
@@ -79,7 +79,7 @@ def _prepare(task: Task) -> None:
     """Say everything in the process's own file, and leave Ctrl-C to the parent."""
     with task.words.open("ab") as words:
         os.dup2(words.fileno(), 2)
-    diagnostics.logger.handlers.clear()  # a forked one has the parent's
+    logging.root.handlers.clear()  # a forked one has the parent's
     warnings.simplefilter("error")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Waited for instead of handled: a handler may not touch the event for which threads wait.

@@ -89,8 +89,7 @@ def _wrong_events(database: Database, member: Member, thread: int, returned: int
 
 
 def _writers(database: Database, member: Member) -> str:
-    pid = str(member.process.pid) if member.process else ""
-    rows = database.rows(_WRITERS, str(member.task.number), pid)
+    rows = database.rows(_WRITERS, str(member.task.number), str(member.pid))
     return " or ".join(row["writer_id"] for row in rows) or "unknown"
 
 
@@ -113,7 +112,7 @@ def check_numbers(database: Database) -> Check:
 
 def check_gaps(database: Database, members: Iterable[Member]) -> Check:
     """The gaps are the ends of killed processes alone."""
-    killed = {member.process.pid for member in members if member.process and member.is_killed}
+    killed = {member.pid for member in members if member.is_killed}
     tails, wrong = 0, []
     for gap in AuditLog(database.owner).gaps():
         if gap.kind == "tail" and gap.pid in killed:
@@ -135,13 +134,13 @@ def check_spool(directory: Path) -> Check:
 
 def check_ends(members: Iterable[Member]) -> Check:
     """Who was not killed ended in order."""
-    ended = [(member, member.process.exitcode) for member in members if member.process]
+    ended = [member for member in members if member.process]
     wrong = tuple(
-        f"{member.name} ended with {code}"
-        for member, code in ended
-        if code != (-signal.SIGKILL if member.is_killed else 0)
+        f"{member.name} ended with {member.exit_code}"
+        for member in ended
+        if member.exit_code != (-signal.SIGKILL if member.is_killed else 0)
     )
-    return Check("ends", f"{sum(code == 0 for _, code in ended)} processes ended in order", wrong)
+    return Check("ends", f"{sum(not member.is_killed for member in ended)} processes ended in order", wrong)
 
 
 def check_words(members: Iterable[Member]) -> Check:
