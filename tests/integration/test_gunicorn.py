@@ -1,0 +1,89 @@
+"""Real gunicorns of each worker class, stopped, reloaded and renewed while they work."""
+
+import os
+import signal
+from contextlib import contextmanager
+
+import pytest
+
+from tests.integration.web import (
+    assert_answered_is_stored,
+    assert_each_writer_ended,
+    assert_whole,
+    ended_writers,
+    serve,
+)
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn runs where processes fork")
+WSGI = {"sync": [], "gthread": ["--threads", "4"]}
+ASGI = {"uvicorn_worker.UvicornWorker": []}
+
+
+@pytest.fixture(params=[*WSGI, *ASGI])
+def worker(request):
+    """Return the name of a class of workers."""
+    return request.param
+
+
+@pytest.fixture(params=[["--preload"], []], ids=["preload", "load"])
+def preload(request):
+    """Return the option with which the master imports the application, and logs, before it forks; or none."""
+    return request.param
+
+
+@contextmanager
+def gunicorn(database, worker, *options, workers=2, **environ):
+    """Run workers of one class."""
+    bind = ["--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", worker]
+    options = ["--log-level", "error", *bind, *{**WSGI, **ASGI}[worker], *options]
+    app = "wsgi_app" if worker in WSGI else "app"
+    with serve(database, "gunicorn", *options, "logs_at_import:app", APP=app, **environ) as site:
+        yield site
+
+
+def test_row_19_sigterm_under_load(database, worker, preload):
+    """No request that was answered before the server ended lacks its row, and each process says that it ends."""
+    with gunicorn(database, worker, *preload) as site, site.load(*["/loop"] * 4):
+        site.wait_for_answers()
+        assert site.end(signal.SIGTERM) == (0, "")
+    assert_whole(database, site)
+
+
+@pytest.mark.parametrize("worker", WSGI)
+def test_row_19_quick_shutdown_under_load(database, worker):
+    """SIGQUIT, and SIGINT alike, breaks off what is not answered, and no more: the workers run their exit hooks."""
+    with gunicorn(database, worker) as site, site.load(*["/loop"] * 4):
+        site.wait_for_answers()
+        assert site.end(signal.SIGQUIT)[0] == 0
+    # A log call that it breaks off may have drawn a number.
+    assert_answered_is_stored(database, site)
+    assert_each_writer_ended(database)
+
+
+def test_row_22_hup_under_load(database, worker, preload):
+    """A worker that makes way for another writes what it has, and says that it ends; the master goes on."""
+    with gunicorn(database, worker, *preload, workers=1) as site, site.load(*["/loop"] * 2):
+        site.wait_for_answers()
+        site.process.send_signal(signal.SIGHUP)
+        site.wait_until(lambda: ended_writers(database) == 1)
+        site.wait_for_answers()
+        assert site.end(signal.SIGTERM) == (0, "")
+    assert_whole(database, site)
+
+
+def test_row_22_workers_of_twenty_requests(database, worker):
+    """A worker that ends because it has answered enough has written that, and so does the next one."""
+    options = ["--preload", "--max-requests", 20]
+    with gunicorn(database, worker, *options) as site, site.load(*["/loop"] * 2):
+        site.wait_until(lambda: ended_writers(database) >= 3)
+        assert site.end(signal.SIGTERM) == (0, "")
+    assert_whole(database, site)
+
+
+def test_what_the_master_logs_is_its_own(database, preload):
+    """An event of the import has one row for each process that imports, and no forked child repeats it."""
+    with gunicorn(database, "sync", *preload) as site:
+        site.ask("/loop", ["only-one"])
+        assert site.end(signal.SIGTERM) == (0, "")
+    assert_answered_is_stored(database, site)
+    assert len([row for row in database.rows() if row["action"] == "site.load"]) == (1 if preload else 2)
