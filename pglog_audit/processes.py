@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
-from . import diagnostics
+from . import celery_workers, diagnostics
 
 
 class Writer(Protocol):
@@ -93,6 +93,7 @@ def drain_at_exit() -> None:
     if "multiprocessing.util" in sys.modules:
         # A child of multiprocessing ends without atexit before Python 3.13.
         sys.modules["multiprocessing.util"].Finalize(None, _drain, exitpriority=0)
+    celery_workers.at_child_exit(_drain)
 
 
 def is_ending() -> bool:
