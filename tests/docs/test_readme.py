@@ -4,7 +4,6 @@ import asyncio
 import logging
 import logging.config
 import re
-import signal
 import subprocess
 import sys
 import tomllib
@@ -56,7 +55,8 @@ def configure(handlers, filters=None):
 
 def test_every_section_with_blocks_is_followed() -> None:
     """No block stands in README.md that no test here runs."""
-    followed = set(re.findall(r'(?:follow\(|read_sections\(\)\[)\s*"(.+?)"', Path(__file__).read_text("utf-8")))
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    followed = set(re.findall(r'(?:follow|read_sections\(\)\[|code_of|serving)\(?\s*"(.+?)"', tests))
     runnable = {
         title
         for title, blocks in read_sections().items()
@@ -365,17 +365,6 @@ def test_an_exit_while_the_database_is_down(reader) -> None:
     program += "logger.info('Begun', extra=audit('job.begin'))\n"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"pglog_audit: 1 audit event lost at exit: .*refused.*", done.stderr.splitlines()[-1])
-
-
-def test_a_script_that_handles_sigterm_loses_nothing(reader) -> None:
-    """With README.md's line the events are rows before the program dies of the signal."""
-    before = signal.getsignal(signal.SIGTERM)
-    reader.follow("What it does not promise", file="sigterm.py")
-    assert signal.getsignal(signal.SIGTERM) is before
-    program = PREFACE + "import pglog_audit\n" + (reader.home / "sigterm.py").read_text() + ENDING
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], check=False)
-    assert done.returncode == -signal.SIGTERM
-    assert [row["action"] for row in reader.rows()] == ["job.begin"]
 
 
 def test_a_script_that_makes_sigterm_an_exit_loses_nothing(reader) -> None:
