@@ -48,7 +48,7 @@ class AuditQueueListener(QueueListener):
         """What a handler knows it by; a forked child has another queue of its own."""
         self.options = self.writer.options
         self.shutdown_timeout = self.options.shutdown_timeout
-        self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._holders: set[weakref.ref[Any]] = set()
         self._started_by_hand = False
         self.writer.abandon_if_forked()  # it may be as old as the configuration
         record = self._record if self.options.journal else None
@@ -183,10 +183,14 @@ class AuditQueueListener(QueueListener):
 
     def hold(self, holder: object) -> None:
         """Keep the writer alive for *holder*."""
-        self._holders.add(holder)
+        # A handler may also be dropped without close(), while the writer waits for the next line.
+        self._holders.add(weakref.ref(holder, self._forget_holder))
 
     def let_go(self, holder: object) -> None:
         """End the writer when its queue is empty, unless others hold it."""
+        self._forget_holder(weakref.ref(holder))
+
+    def _forget_holder(self, holder: "weakref.ref[Any]") -> None:
         self._holders.discard(holder)
         self._nudge()
 

@@ -1,8 +1,12 @@
 """Events that are logged when the interpreter ends: after our own exit hook, and when modules go already."""
 
+import gc
+import logging
+
 import pytest
 
-from tests.support import run_program
+from pglog_audit import AuditHandler
+from tests.support import assert_exact, flush, log, run_program, sessions, wait_until, writer_threads
 
 
 @pytest.mark.parametrize("arguments", [(), ("before",)])
@@ -28,3 +32,20 @@ def test_a_first_event_in_an_exit_hook_without_database_is_told(database):
     assert ended.returncode == 0
     assert ended.stderr.startswith("pglog_audit: 1 audit event lost at exit: cannot connect to host=/nowhere")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("is_idle", [False, True], ids=["busy", "idle"])
+def test_a_handler_that_is_dropped_without_close_lets_its_writer_end(database, is_idle):
+    """Whoever takes a handler off its logger and forgets it leaves neither a thread nor a connection, and no event."""
+    logger = logging.getLogger("audit")
+    logger.setLevel(logging.INFO)
+    for _ in range(3):
+        logger.addHandler(AuditHandler(database.writer, flush_interval=0.05))
+        log(logger, 5)
+        if is_idle:
+            flush(logger)
+            assert (writer_threads(), sessions(database)) == (1, 1)
+        logger.handlers.clear()
+        gc.collect()
+        wait_until(lambda: (writer_threads(), sessions(database)) == (0, 0), timeout=20)
+    assert_exact(database, 15)
