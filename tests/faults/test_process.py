@@ -30,7 +30,7 @@ PROGRAM = str(Path(__file__).parent / "programs" / "log_and_end.py")
 DAY = 86_400
 
 
-def test_exit_while_the_database_hangs(own_server, own_database):
+def test_row_20_exit_while_the_database_hangs(own_server, own_database):
     """A process ends when its time is up, however stuck the database is, and says what is lost in one line."""
     with start_program(PROGRAM, own_database.writer, "7") as process:
         assert process.stdout.readline() == "0\n"
@@ -46,7 +46,7 @@ def test_exit_while_the_database_hangs(own_server, own_database):
     assert 1 <= rows == ids <= 8
 
 
-def test_exit_while_connections_are_refused(own_server, own_database):
+def test_row_20_exit_while_connections_are_refused(own_server, own_database):
     """A process whose database is gone ends in time too, and the line says why nothing was written."""
     with start_program(PROGRAM, own_database.writer, "7") as process:
         assert process.stdout.readline() == "0\n"

@@ -51,6 +51,28 @@ def test_ctrl_c_loses_nothing(database):
     assert_exact(database, 500)
 
 
+PAST_ALL_HOOKS = pytest.mark.parametrize(("way", "code"), [("os._exit", 5), ("sigterm", -signal.SIGTERM)])
+
+
+@PAST_ALL_HOOKS
+def test_row_19_an_end_past_all_hooks_costs_what_is_in_memory(database, way, code):
+    """Neither os._exit nor SIGTERM lets anybody write the queue, or say what is lost."""
+    result = run_program("end.py", database.writer, way, "500", FLUSH_INTERVAL="600")
+    assert (result.returncode, result.stderr) == (code, "")
+    assert counts(database) == (0, 0)
+
+
+@PAST_ALL_HOOKS
+def test_row_19_an_end_past_all_hooks_costs_nothing_with_a_journal(database, tmp_path, way, code):
+    """The next program stores what the one that ended had written to its journal."""
+    options = {"SPOOL": str(tmp_path / "spool"), "JOURNAL": "1"}
+    result = run_program("end.py", database.writer, way, "500", FLUSH_INTERVAL="600", **options)
+    assert (result.returncode, result.stderr) == (code, "")
+    result = run_program("end.py", database.writer, "normally", "1", **options)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert_exact(database, 501)
+
+
 @pytest.mark.parametrize("way", ["normally", "sys.exit", "hooks", "shutdown"])
 def test_with_the_database_away_the_loss_is_told_in_one_line(way):
     """The program ends within shutdown_timeout, and one line on stderr says how many events are lost, and why."""

@@ -58,14 +58,14 @@ def test_forks_while_threads_log(database):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing_processes(database, method):
+def test_row_22_multiprocessing_processes(database, method):
     """Process.join() waits for the child's events, however it was started."""
     assert run(database, "process", method) == {"parent": 200, **{f"child-{n}": 100 for n in range(3)}}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("way", ["pool", "executor"])
-def test_multiprocessing_pools(database, way, method):
+def test_row_22_multiprocessing_pools(database, way, method):
     """The workers of a pool write what they logged before they end."""
     assert run(database, way, method) == {"parent": 200, **{f"task-{n}": 100 for n in range(6)}}
 
