@@ -13,6 +13,7 @@ from tests.integration.web import (
     ended_writers,
     serve,
 )
+from tests.support import assert_exact
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn runs where processes fork")
 WSGI = {"sync": [], "gthread": ["--threads", "4"]}
@@ -51,11 +52,36 @@ def test_row_19_sigterm_under_load(database, worker, preload):
 
 @pytest.mark.parametrize("worker", WSGI)
 def test_row_19_quick_shutdown_under_load(database, worker):
-    """SIGQUIT, and SIGINT alike, breaks off what is not answered, and no more: the workers run their exit hooks."""
+    """SIGQUIT breaks off what is not answered, and no more: the workers run their exit hooks."""
     with gunicorn(database, worker) as site, site.load(*["/loop"] * 4):
         site.wait_for_answers()
         assert site.end(signal.SIGQUIT)[0] == 0
     # A log call that it breaks off may have drawn a number.
+    assert_answered_is_stored(database, site)
+    assert_each_writer_ended(database)
+
+
+@pytest.mark.parametrize("worker", ASGI)
+def test_row_19_quick_shutdown_is_a_kill(database, worker, tmp_path):
+    """UvicornWorker hears no SIGQUIT and is killed later; what it answered is in the journal, for the next one."""
+    spool = str(tmp_path / "spool")
+    with gunicorn(database, worker, "--graceful-timeout", 1, SPOOL=spool) as site, site.load(*["/loop"] * 2):
+        site.wait_for_answers()
+        assert "SIGKILL" in site.end(signal.SIGQUIT)[1]
+    with gunicorn(database, worker, SPOOL=spool) as successor:
+        successor.ask("/loop", ["the-next-one"])
+        assert successor.end(signal.SIGTERM) == (0, "")
+    site.add(successor)
+    assert_answered_is_stored(database, site)
+    assert_exact(database, len(database.rows()))
+
+
+def test_row_19_ctrl_c_under_load(database, worker):
+    """In a terminal SIGINT comes to the workers too, which it ends before the master's SIGQUIT has to."""
+    with gunicorn(database, worker) as site, site.load(*["/loop"] * 4):
+        site.wait_for_answers()
+        os.killpg(site.process.pid, signal.SIGINT)
+        assert site.end()[0] == 0
     assert_answered_is_stored(database, site)
     assert_each_writer_ended(database)
 

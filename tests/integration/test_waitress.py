@@ -33,8 +33,7 @@ def test_row_19_sigterm_is_a_kill(database, tmp_path):
     with waitress(database, SPOOL=spool) as successor:
         successor.ask("/", ["the-next-one"])
         assert successor.end(signal.SIGINT)[0] == 0
-    site.asked += successor.asked
-    site.answered += successor.answered
+    site.add(successor)
     assert_answered_is_stored(database, site)
     assert_exact(database, len(database.rows()))
 

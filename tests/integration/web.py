@@ -64,6 +64,11 @@ class Site:
             # On new connections too, so that each worker has its share.
             self.ask(path, (f"client-{client}-{next(numbers)}" for _ in range(20)))
 
+    def add(self, other: "Site") -> None:
+        """Count the requests of *other*, which has the same database, too."""
+        self.asked += other.asked
+        self.answered += other.answered
+
     def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait for *condition*, unless the server has ended."""
         wait_until(lambda: condition() or self.process.poll() is not None)

@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import os
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -11,11 +12,13 @@ from starlette.routing import Route
 from pglog_audit import audit
 from pglog_audit.integrations.asgi import AuditMiddleware
 
+SPOOL = os.environ.get("SPOOL")
+
 logging.config.dictConfig(
     {
         "version": 1,
         "disable_existing_loggers": False,
-        "handlers": {"audit": {"class": "pglog_audit.AuditHandler"}},
+        "handlers": {"audit": {"class": "pglog_audit.AuditHandler", "spool": SPOOL, "journal": SPOOL is not None}},
         "loggers": {"audit": {"handlers": ["audit"], "level": "INFO", "propagate": False}},
     }
 )
