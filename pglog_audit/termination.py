@@ -22,8 +22,10 @@ _PATIENCE = 0.5
 """Seconds that a log call of the main thread may take to its end, before the drain begins."""
 _SAME = 1.0
 """Seconds in which a further SIGTERM is the same one: timeout(1) sends it to its child, and to the child's group."""
-_GRACE = 1.0
-"""Seconds after shutdown_timeout until the process ends, whatever holds it."""
+_GRACE = 5.0
+"""Seconds after shutdown_timeout until the process ends, whatever holds it: a full queue needs some to get to disk."""
+_LAST = 1.0
+"""Seconds that the main thread has to die of the signal."""
 _INTERVAL = 0.005
 _LOCKING = {"logging", "pglog_audit", "psycopg_pool"}
 """Packages with locks that a writer may need."""
@@ -36,9 +38,8 @@ def flush_on_sigterm() -> bool:
     Let SIGTERM write what is queued, as the end of the program does, before the process dies of it.
 
     For scripts and servers that do not handle SIGTERM: where somebody handles or ignores it already, and on Windows,
-    which has no such signal, nothing changes.
-    It takes *shutdown_timeout* at most, and one second more if the database hangs. Forked children do the same for what
-    they logged. As always with SIGTERM, neither ``finally`` nor other exit hooks run.
+    which has no such signal, nothing changes. If the database hangs, it takes *shutdown_timeout* and about a second.
+    Forked children do the same for what they logged. As always with SIGTERM, neither ``finally`` nor exit hooks run.
 
     :return: whether SIGTERM does this now.
     :raises ConfigurationError: this is not the main thread.
@@ -105,7 +106,7 @@ class _Drain:
         self._is_over = True
         if not self._is_waited_for:
             os.kill(self.pid, signal.SIGTERM)
-        time.sleep(_GRACE)
+        time.sleep(_LAST)
         os._exit(128 + signal.SIGTERM)  # the main thread runs no Python now
 
 

@@ -1,4 +1,8 @@
-"""Log from greenlets; gevent patches first, or only when the handler is there: the argument says which."""
+"""
+Log from greenlets; gevent patches first, or only when the handler is there: the argument says which.
+
+With a second argument end by SIGTERM in the end, which flush_on_sigterm() handles, while a greenlet waits.
+"""
 
 import sys
 
@@ -8,13 +12,15 @@ if sys.argv[1] == "first":
     monkey.patch_all()
 
 import logging
+import os
+import signal
 import time
 
-from pglog_audit import AuditHandler, audit
+from pglog_audit import AuditHandler, audit, flush_on_sigterm
 
 logger = logging.getLogger("audit")
 logger.setLevel(logging.INFO)
-logger.addHandler(AuditHandler())
+logger.addHandler(AuditHandler(flush_interval=600 if sys.argv[2:] else 0.25))
 
 if sys.argv[1] == "late":
     monkey.patch_all()
@@ -30,6 +36,10 @@ def work(name: int) -> None:
 
 
 gevent.joinall([gevent.spawn(work, name) for name in range(5)], raise_error=True)
+if sys.argv[2:]:
+    assert flush_on_sigterm()
+    gevent.spawn(os.kill, os.getpid(), signal.SIGTERM)
+    gevent.sleep(60)
 # A writer that stopped the other greenlets would have kept this one from here.
 assert logger.handlers[0].flush(30) == 0
 print(time.sleep.__module__)
