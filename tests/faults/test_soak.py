@@ -58,7 +58,7 @@ def test_arguments_that_can_never_work(arguments, error):
 @pytest.fixture
 def member(tmp_path):
     """Return process 1, which was not killed, with two threads of which no call returned."""
-    task = Task(1, KINDS[1], "", {}, tmp_path / "returned", tmp_path / "words", seed=0)
+    task = Task(1, KINDS[1], "", {}, tmp_path / "returned", tmp_path / "words", seed=0, parent=0)
     returned.make(task.returned, 2)
     task.words.touch()
     member = Member(task, SimpleNamespace(pid=4711))

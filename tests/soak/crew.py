@@ -95,7 +95,7 @@ class Crew:
         counters, words = self._directory / "returned" / str(number), self._directory / "words" / str(number)
         returned.make(counters, kind.threads)
         words.touch()
-        return Task(number, kind, self._conninfo, self._options, counters, words, self._seed)
+        return Task(number, kind, self._conninfo, self._options, counters, words, self._seed, os.getpid())
 
     @property
     def living(self) -> list[Member]:

@@ -52,11 +52,12 @@ class Task:
     words: Path
     """What it says on stderr."""
     seed: int
+    parent: int
+    """Its process id."""
 
 
 def run(task: Task) -> None:
     """Log until SIGTERM comes, or the parent is gone."""
-    parent = os.getppid()
     _prepare(task)
     logger = logging.getLogger("audit")
     if not logger.handlers:
@@ -68,7 +69,7 @@ def run(task: Task) -> None:
     ]
     for each in threads:
         each.start()
-    while signal.sigtimedwait([signal.SIGTERM], 1) is None and os.getppid() == parent:
+    while signal.sigtimedwait([signal.SIGTERM], 1) is None and os.getppid() == task.parent:
         pass
     stop.set()
     for each in threads:
