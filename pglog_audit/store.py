@@ -195,7 +195,12 @@ def _deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[N
     wait = connection.wait
 
     def wait_until(generator: Generator[Any, Any, Any], *args: Any, **options: Any) -> Any:
-        return wait(_until(limit, generator), *args, **options)
+        try:
+            return wait(_until(limit, generator), *args, **options)
+        except TimeoutError:
+            # Before psycopg leaves the transaction: it would log that it cannot roll back.
+            connection.close()
+            raise
 
     connection.wait = wait_until  # type: ignore[method-assign,assignment] # psycopg's one door to the socket
     try:

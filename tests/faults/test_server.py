@@ -1,10 +1,12 @@
 """The server goes away, hangs, is full or turns read-only: no event is lost, and none is stored twice."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from threading import Event
 
 import psycopg
 import pytest
 
+from pglog_audit import catalog
 from pglog_audit import stats as all_stats
 from tests.conftest import WRITER
 from tests.faults.conftest import QUICK, backends, database_of, stopped, terminate_backends
@@ -119,6 +121,27 @@ def test_row_08_backend_stopped_between_insert_and_commit(database, options):
     settle(logger)
     wait_until(lambda: backend not in backends(database))
     assert_accounted(database, 200)
+
+
+def test_row_08_backend_stopped_while_the_catalog_is_read(database, options, caplog, monkeypatch):
+    """Nothing but our own warnings comes of a session that hangs in a transaction without lines."""
+    template, halted = catalog.template, ExitStack()
+
+    def halt_before(name):
+        if name == "writer_columns" and not is_halted.is_set():
+            is_halted.set()
+            halted.enter_context(stopped(*backends(database)))
+        return template(name)
+
+    is_halted = Event()
+    monkeypatch.setattr(catalog, "template", halt_before)
+    logger = configure(database.writer, **options)
+    with halted:
+        log(logger, 1)
+        wait_until(lambda: is_halted.is_set() and is_stuck(logger))
+        settle(logger)
+    assert_accounted(database, 1)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("psycopg")] == []
 
 
 def test_row_08_postmaster_stopped(own_server, own_database, options):
