@@ -96,7 +96,11 @@ def empty_database(server: LocalPostgres) -> Iterator[Database]:
 def _database(server: LocalPostgres, template: str) -> Iterator[Database]:
     name = f"test_{next(_numbers)}"
     identifiers = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-    _execute(server, sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**identifiers))
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        # The other strategy, default from 15 on, copies by way of the WAL, which costs twice the time in memory.
+        strategy = sql.SQL("STRATEGY file_copy" if connection.info.server_version >= 150000 else "")
+        create = sql.SQL("CREATE DATABASE {name} TEMPLATE {template} {strategy}")
+        connection.execute(create.format(**identifiers, strategy=strategy))
     yield Database(name, owner=server.conninfo(name), writer=server.conninfo(name, WRITER))
     _end_writers()
     _execute(server, sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**identifiers))

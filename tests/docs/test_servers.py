@@ -10,7 +10,7 @@ import sys
 import pytest
 from celery import Celery
 
-from tests.integration.web import assert_answered_is_stored, assert_each_writer_ended, serve
+from tests.faults.web import assert_answered_is_stored, assert_each_writer_ended, serve
 from tests.support import assert_exact
 
 from .reader import read_sections

@@ -176,7 +176,7 @@ def test_what_the_catalog_hides_is_hidden(database):
 
 def test_a_question_that_takes_too_long(database):
     """A lock that somebody holds turns its line wrong, and the examination goes on."""
-    impatient = make_conninfo(database.owner, options="-c statement_timeout=1000")
+    impatient = make_conninfo(database.owner, options="-c statement_timeout=200")
     with psycopg.connect(database.owner) as other:
         other.execute("LOCK TABLE audit_log_default")
         findings = find(database, impatient)

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.integration.web import assert_whole, ended_writers, serve
-from tests.support import PROGRAMS, sessions, wait_until
+from tests.faults.children import PROGRAMS
+from tests.faults.web import assert_whole, ended_writers, serve
+from tests.support import sessions, wait_until
 
+pytestmark = pytest.mark.faults
 PATHS = ["/loop", "/thread", "/loop", "/thread"]
 
 

@@ -3,9 +3,12 @@
 import signal
 from contextlib import contextmanager
 
-from tests.integration.web import assert_answered_is_stored, assert_whole, serve
+import pytest
+
+from tests.faults.web import assert_answered_is_stored, assert_whole, serve
 from tests.support import assert_exact
 
+pytestmark = pytest.mark.faults
 PATHS = ["/"] * 4
 
 

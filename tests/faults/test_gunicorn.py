@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.integration.web import (
+from tests.faults.web import (
     assert_answered_is_stored,
     assert_each_writer_ended,
     assert_whole,
@@ -15,7 +15,10 @@ from tests.integration.web import (
 )
 from tests.support import assert_exact
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn runs where processes fork")
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn runs where processes fork"),
+]
 WSGI = {"sync": [], "gthread": ["--threads", "4"]}
 ASGI = {"uvicorn_worker.UvicornWorker": []}
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.conftest import Database
-from tests.support import LATEST, PROGRAMS, assert_exact, wait_until
+from tests.faults.children import PROGRAMS
+from tests.support import LATEST, assert_exact, wait_until
 
 _WRITERS = (
     "SELECT count(*) FILTER (WHERE action = 'page.view') AS views,"
