@@ -7,7 +7,7 @@ from _queue import SimpleQueue  # gevent replaces queue.SimpleQueue, never this 
 from collections.abc import Callable
 from typing import Any
 
-from . import diagnostics
+from . import celery_workers, diagnostics
 
 NAME = "pglog_audit-writer"
 
@@ -30,4 +30,5 @@ def start(target: Callable[[], None], queue: Any) -> None:
         # A greenlet that waits for a queue of before the patch would stop all others for ever.
         monkey.get_original("_thread", "start_new_thread")(target, ())
     else:
-        threading.Thread(target=target, name=NAME, daemon=True).start()
+        with celery_workers.sigterm_blocked():
+            threading.Thread(target=target, name=NAME, daemon=True).start()
