@@ -9,7 +9,8 @@ import pytest
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, NullConnectionPool
 
-from pglog_audit import ConfigurationError, PostgresHandler
+from pglog_audit import AuditHandler, ConfigurationError, PostgresHandler
+from pglog_audit import flush as flush_all
 from tests.support import assert_exact, configure, counts, flush, log, log_from_threads, sessions, stats, wait_until
 
 shared: ConnectionPool | None = None
@@ -177,6 +178,35 @@ def test_a_forked_child_leaves_an_inherited_pool_alone(database, make_pool):
     flush(logger)
     assert_exact(database, 30)
     assert len(database.rows("SELECT DISTINCT writer_id FROM audit_log")) == 2
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX forks")
+@pytest.mark.parametrize("handler_class", [AuditHandler, PostgresHandler])
+def test_the_parents_session_of_an_inherited_pool_survives(database, handler_class):
+    """A child that logs, and closes its handler, leaves the connection in its parent's pool open and usable."""
+    with ConnectionPool(database.writer, min_size=1, max_size=1, open=True) as pool:
+        logger = logging.getLogger("audit")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler_class(pool=pool))
+        log(logger, 5)
+        assert flush_all(60) == 0
+        with pool.connection() as connection:
+            before = connection.info.backend_pid
+        pid = os.fork()
+        if pid == 0:
+            log(logger, 5)
+            logger.handlers[0].close()
+            os._exit(flush_all(30))
+        assert os.waitpid(pid, 0)[1] == 0
+        with pool.connection() as connection:
+            assert connection.info.backend_pid == before
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        log(logger, 5)
+        assert flush_all(60) == 0
+        with pool.connection() as connection:
+            assert connection.info.backend_pid == before
+        assert_exact(database, 15)
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
