@@ -116,6 +116,7 @@ class Delivery:
     def step(self) -> None:
         """Take what is there, and write it; without anything to do wait for a line."""
         try:
+            is_ending = self.is_ending  # an end that comes meanwhile, in a pause, is worth one more attempt
             self._drop_what_was_given_up()
             self._collect(self._until())
             if self._in_hand:
@@ -123,7 +124,7 @@ class Delivery:
             elif self._is_replay_due():
                 self._replay(others_fit=False)
             self._forget()
-            if self.is_ending and self.is_idle() and not self._is_replaying():
+            if is_ending and self.is_idle() and not self._is_replaying():
                 self._end()
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens; the lines are in hand
             self._were_sent = True
@@ -260,6 +261,7 @@ class Delivery:
         if self._backlog is not None:
             self._keep_own(is_end=True)
             self._backlog.close()
+        self._writer.release()
         self.is_ending = False
 
     # The database does not take them

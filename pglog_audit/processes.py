@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from . import celery_workers, diagnostics
 
@@ -44,6 +44,9 @@ class Writer(Protocol):
     def place_of_backlog(self) -> str | None:
         """Return the directory where lines of this process wait."""
 
+    def stats(self) -> dict[str, Any]:
+        """Return counters, ``queued`` among them."""
+
     def begin_in_child(self) -> None:
         """Start anew in a forked child."""
 
@@ -51,6 +54,11 @@ class Writer(Protocol):
 _writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
 _exit_registered_in = 0
 _is_ending = False
+_draining_thread: int | None = None
+"""Who sees to it now that log calls of other threads are written, too."""
+_told_places: set[str] = set()
+"""Where lines wait, as stderr was told."""
+_INTERVAL = 0.002
 
 
 def add(writer: Writer) -> None:
@@ -71,13 +79,18 @@ def flush(writers: Iterable[Writer], timeout: float) -> int:
     return sum(writer.flush(max(0.0, deadline - time.monotonic())) for writer in writers)
 
 
-def end(writers: Iterable[Writer], timeout: float) -> None:
-    """Flush *writers*, and let each say in the table that this is its end, within *timeout* seconds altogether."""
+def end(writers: Iterable[Writer], timeout: float) -> int:
+    """
+    Flush *writers*, and let each say in the table that this is its end, within *timeout* seconds altogether.
+
+    :return: how many lines are left.
+    """
     deadline = time.monotonic() + timeout
     ending = list(writers)
-    flush(ending, timeout)
+    left = flush(ending, timeout)
     for writer in ending:
         writer.end(max(0.0, deadline - time.monotonic()))
+    return left
 
 
 def drain_at_exit() -> None:
@@ -86,45 +99,85 @@ def drain_at_exit() -> None:
     if _exit_registered_in == os.getpid():
         return
     _exit_registered_in = os.getpid()
-    atexit.register(_drain)
+    atexit.register(drain)
     if not threading.main_thread().is_alive():
         # Exit hooks run already, and none is added to those any more.
         _is_ending = True
     if "multiprocessing.util" in sys.modules:
         # A child of multiprocessing ends without atexit before Python 3.13.
-        sys.modules["multiprocessing.util"].Finalize(None, _drain, exitpriority=0)
-    celery_workers.at_child_exit(_drain)
+        sys.modules["multiprocessing.util"].Finalize(None, drain, exitpriority=0)
+    celery_workers.at_child_exit(drain)
 
 
 def is_ending() -> bool:
-    """Tell whether the drain at exit has been: nobody writes later what is queued from now on."""
+    """Tell whether the drain at exit has come so far that a log call sees to its own line: see :func:`finish`."""
     return _is_ending or sys.is_finalizing()
 
 
-def _drain() -> None:
-    global _is_ending
-    ending = writers()
-    finish(ending, max((writer.shutdown_timeout for writer in ending), default=0.0))
-    _is_ending = True
+def shutdown_timeout() -> float:
+    """Return for how many seconds the end of this process may write."""
+    return max((writer.shutdown_timeout for writer in writers()), default=0.0)
+
+
+def drain() -> None:
+    """
+    Write what is queued, as long as *shutdown_timeout* allows, and say in one line what was lost.
+
+    Threads that go on logging wait for it once all of before is written, so each has one more line at most.
+    """
+    global _is_ending, _draining_thread
+    ending, deadline = writers(), time.monotonic() + shutdown_timeout()
+    try:
+        flush(ending, deadline - time.monotonic())
+        _draining_thread, _is_ending = threading.get_ident(), True
+        end(ending, deadline - time.monotonic())
+        while _is_queued(ending) and time.monotonic() < deadline:
+            end(ending, deadline - time.monotonic())
+    finally:  # also where a second signal comes meanwhile
+        _is_ending = True
+        if _is_queued(ending):
+            # Before: a line is queued before its thread asks who drains, so those that are left to us are there.
+            _draining_thread = None
+        try:
+            _give_up(ending)
+        finally:
+            _draining_thread = None
+        _tell_places(ending)
+
+
+def _is_queued(ending: list[Writer]) -> bool:
+    return any(writer.stats()["queued"] for writer in ending)
 
 
 def finish(ending: list[Writer], timeout: float) -> None:
-    """Write what is queued, as long as *timeout* allows, and say in one line what was lost."""
+    """Write what a log call queued at the end of the process, unless the drain does, and say if it was lost."""
+    deadline = time.monotonic() + timeout
+    while _draining_thread is not None:
+        if _draining_thread == threading.get_ident() or time.monotonic() >= deadline:
+            return
+        time.sleep(_INTERVAL)
+    left = 1
     try:
-        end(ending, timeout)
+        left = end(ending, timeout)
     finally:
-        _give_up(ending)  # also where a second signal comes meanwhile
+        if left:
+            _give_up(ending)  # else what is queued is of other threads, which are here, too
+        _tell_places(ending)
 
 
 def _give_up(ending: list[Writer]) -> None:
     before = sum(writer.lost() for writer in ending)
     lost = sum(writer.give_up() for writer in ending)
-    for place in {place for writer in ending if (place := writer.place_of_backlog())}:
-        _say(f"audit events wait in {place}: the next writer stores them, or 'pglog-audit spool replay'")
     if lost:
         problem = next((writer.problem for writer in ending if writer.problem), "there was no time to write them")
         also = f" (and {before} before)" if before else ""
         _say(f"{lost} audit event{'s' * (lost > 1)} lost at exit{also}: {problem}")
+
+
+def _tell_places(ending: list[Writer]) -> None:
+    for place in {place for writer in ending if (place := writer.place_of_backlog())} - _told_places:
+        _told_places.add(place)
+        _say(f"audit events wait in {place}: the next writer stores them, or 'pglog-audit spool replay'")
 
 
 def _say(text: str) -> None:
@@ -133,8 +186,9 @@ def _say(text: str) -> None:
 
 
 def _begin_in_child() -> None:
-    global _is_ending
-    _is_ending = False
+    global _is_ending, _draining_thread
+    _draining_thread, _is_ending = None, False
+    _told_places.clear()
     diagnostics.reset()
     for writer in writers():
         writer.begin_in_child()

@@ -61,7 +61,7 @@ class _Drain:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self._began = time.monotonic()
-        self._timeout = max((writer.shutdown_timeout for writer in processes.writers()), default=0.0)
+        self._timeout = processes.shutdown_timeout()
         self._is_waited_for = False
         self._is_over = False
 
@@ -88,7 +88,7 @@ class _Drain:
     def finish(self) -> None:
         """Write what is queued."""
         try:
-            processes.finish(processes.writers(), self._timeout)
+            processes.drain()
         finally:
             self._is_over = True
 

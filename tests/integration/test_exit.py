@@ -39,6 +39,16 @@ def test_a_script_that_ends_at_once_loses_nothing(database, way, code, expected)
     assert_exact(database, expected)
 
 
+def test_threads_that_go_on_logging_lose_nothing_at_exit(database):
+    """What daemon threads log while the program ends is a row as soon as the call has returned."""
+    result = run_program("terminated.py", database.writer, "daemons")
+    assert (result.returncode, result.stderr) == (0, "")
+    returned, logged = result.stdout.split(), {str(row["metadata"]["n"]) for row in database.rows()}
+    assert set(returned) <= logged
+    assert len(logged) <= len(returned) + 3
+    assert_exact(database, len(logged))
+
+
 def test_ctrl_c_loses_nothing(database):
     """A real SIGINT ends the program with KeyboardInterrupt, after its events are rows."""
     with start_program("end.py", database.writer, "sigint", "500") as process:
@@ -191,3 +201,25 @@ def test_the_exit_replays_what_is_on_disk(database, tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     assert_exact(database, 5_001)
     assert [path for path in (tmp_path / "spool").rglob("*") if path.is_file()] == []
+
+
+def test_where_events_wait_is_told_once(tmp_path):
+    """Exit hooks that log after the drain find the same directory."""
+    result = run_program("end.py", "host=/nowhere", "hooks", "5", QUIET="1", SPOOL=str(tmp_path / "spool"))
+    assert result.stderr.startswith(f"pglog_audit: audit events wait in {tmp_path / 'spool'}: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])
+def test_the_exit_wakes_a_writer_that_waits_for_the_database(database, tmp_path, spool):
+    """If the database is back, a writer that sleeps after a failure tries once more: all events are rows."""
+    options = {"SPOOL": str(tmp_path / "spool")} if spool else {}
+    database.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT 0")
+    with start_program("end.py", database.writer, "wait", "5", LONG_PAUSES="1", **options) as process:
+        assert process.stderr.readline().startswith("Audit events wait")
+        database.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT -1")
+        _, errors = process.communicate("", timeout=60)
+    assert process.returncode == 0
+    assert re.fullmatch("Audit events are written again, after: .+\n", errors)
+    assert_exact(database, 5)
+    assert len(database.rows("SELECT FROM audit_log WHERE action = 'audit.stop'")) == 1

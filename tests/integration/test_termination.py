@@ -86,6 +86,15 @@ def test_a_program_that_logged_nothing_dies_of_sigterm(options):
     assert process.returncode == -signal.SIGTERM
 
 
+def test_threads_that_go_on_logging_lose_nothing_by_sigterm(database):
+    """What other threads log while the main one waits for the drain is a row as soon as the call has returned."""
+    returned = terminate_busy(database, "daemons for ever", signal.SIGTERM)
+    logged = {str(row["metadata"]["n"]) for row in database.rows()}
+    assert set(returned) <= logged
+    assert len(logged) <= len(returned) + 3
+    assert_exact(database, len(logged))
+
+
 def test_one_sigterm_that_comes_twice_is_one(database):
     """timeout(1) sends it to its child, and again to the child's group: the drain goes on."""
     returned = terminate_busy(database, "log", signal.SIGTERM, signal.SIGTERM, signal.SIGTERM)

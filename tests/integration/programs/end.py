@@ -1,8 +1,13 @@
-"""Log some events, and end in the way that the argument names; with HELPER set SIGTERM is no end without a drain."""
+"""
+Log some events, and end in the way that the argument names.
+
+With HELPER set SIGTERM is no end without a drain; with LONG_PAUSES the writer sleeps half a minute after a failure.
+"""
 
 import atexit
 import logging
 import os
+import random
 import signal
 import sys
 import threading
@@ -19,6 +24,8 @@ logger.addHandler(
 )
 if "HELPER" in os.environ:
     assert flush_on_sigterm()
+if "LONG_PAUSES" in os.environ:
+    random.uniform = lambda *_: 300.0
 if "QUIET" in os.environ:
     logging.getLogger("pglog_audit").addHandler(logging.NullHandler())
 

@@ -1,4 +1,4 @@
-"""Log until SIGTERM comes, in the way of the argument, and print the number of each event whose call returned."""
+"""Log until the end comes, in the way of the argument, and print the number of each event whose call returned."""
 
 import asyncio
 import ctypes
@@ -58,6 +58,28 @@ async def log_in_tasks() -> None:
     await asyncio.gather(work(), work())
 
 
+def log_in_daemons() -> None:
+    """Log from threads that nobody waits for, and end when each is busy."""
+    begun = [threading.Event() for _ in range(3)]
+
+    def work(first: int) -> None:
+        for n in count(first, 3):
+            log(n)
+            if n > 100:
+                begun[first].set()
+
+    for first in range(3):
+        threading.Thread(target=work, args=(first,), daemon=True).start()
+    for each in begun:
+        each.wait()
+
+
+def log_in_daemons_for_ever() -> None:
+    """Be found while threads log that nobody waits for."""
+    log_in_daemons()
+    threading.Event().wait()
+
+
 def log_in_children() -> None:
     """Pass the signal on to forked children, and print how they ended."""
     log(0)
@@ -108,6 +130,8 @@ WAYS = {
     "flush": log_and_flush,
     "catch": log_and_catch_all,
     "asyncio": lambda: asyncio.run(log_in_tasks()),
+    "daemons": log_in_daemons,
+    "daemons for ever": log_in_daemons_for_ever,
     "children": log_in_children,
     "pool": log_in_pool,
     "stuck": log_and_be_stuck,
