@@ -130,6 +130,11 @@ def _report(site: CallSite, *, was_logged: bool) -> None:
         )
     elif ears and all(obstacles):
         advice = "; ".join(filter(None, obstacles))
+    elif not ears and was_logged and _is_celery_at_root():
+        advice = (
+            "Celery removed the handlers of the root logger when the worker started; give the audit handler to a "
+            "logger of its own, or set worker_hijack_root_logger = False"
+        )
     elif was_logged:
         advice = "; ".join(
             _invitation(logger) for (logger, _), obstacle in zip(ears, obstacles, strict=True) if not obstacle
@@ -139,6 +144,10 @@ def _report(site: CallSite, *, was_logged: bool) -> None:
     if advice:
         text = "The event %r of %s reached no audit handler: %s"
         diagnostics.warn(f"unheard {site}", text, site.action, site, advice)
+
+
+def _is_celery_at_root() -> bool:
+    return any(type(handler.formatter).__module__.startswith("celery.") for handler in logging.root.handlers)
 
 
 def _obstacle(logger: logging.Logger, handler: logging.Handler) -> str | None:

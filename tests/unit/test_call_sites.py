@@ -10,10 +10,12 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from io import StringIO
 from logging.handlers import QueueHandler
 from queue import SimpleQueue
 
 import pytest
+from celery.utils.log import ColorFormatter
 
 from pglog_audit import AuditFilter, AuditHandler, audit, call_sites
 from tests.support import warnings
@@ -167,6 +169,19 @@ def test_a_handler_that_was_removed_is_missed_by_nobody(caplog) -> None:
     AuditHandler(enabled=False).close()
     shop().info("Opened", extra=audit("ticket.open"))
     assert warnings(caplog) == []
+
+
+def test_a_handler_that_celery_removed_is_missed(caplog) -> None:
+    """Where root has Celery's handlers instead of ours, the warning says who removed it, and what to do."""
+    AuditHandler(enabled=False)
+    handler = logging.StreamHandler(StringIO())
+    handler.setFormatter(ColorFormatter("%(message)s"))
+    logging.root.addHandler(handler)
+    shop().info("Opened", extra=audit("ticket.open"))
+    logging.root.removeHandler(handler)
+    [warning] = warnings(caplog)
+    assert "'ticket.open'" in warning
+    assert "reached no audit handler: Celery removed the handlers of the root logger when the worker started" in warning
 
 
 def ticket():

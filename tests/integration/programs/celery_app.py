@@ -46,9 +46,19 @@ else:
 logger = logging.getLogger("audit")
 app = Celery("shop", broker="filesystem://")
 app.conf.update(
-    broker_transport_options=json.loads(os.environ["BROKER"]), worker_enable_remote_control=False, worker_lost_wait=0.1
+    broker_transport_options=json.loads(os.environ["BROKER"]),
+    worker_enable_remote_control=False,
+    worker_hijack_root_logger="KEEP_ROOT" not in os.environ,
+    worker_lost_wait=0.1,
+    worker_timer_precision=0.1,
 )
 logger.info("Shop loaded", extra=audit("shop.load"))
+
+
+@signals.worker_process_shutdown.connect
+def leave(**_: object) -> None:
+    """Log an event where a child ends; the drain comes first if its process, or the parent, logged before this line."""
+    logger.info("Child ends", extra=audit("shop.leave"))
 
 
 @app.task(name="order")
