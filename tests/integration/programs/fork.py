@@ -83,7 +83,7 @@ def main(way: str, method: str) -> None:  # noqa: C901 - one branch a way, to be
         threads = [threading.Thread(target=keep_logging) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for n in range(40):
+        for n in range(15):
             fork(lambda n=n: log(f"child-{n}", 20), how="sys.exit")
         stop.set()
         for thread in threads:
