@@ -130,10 +130,10 @@ def _report(site: CallSite, *, was_logged: bool) -> None:
         )
     elif ears and all(obstacles):
         advice = "; ".join(filter(None, obstacles))
-    elif not ears and was_logged and _is_celery_at_root():
+    elif not ears and was_logged:
         advice = (
-            "Celery removed the handlers of the root logger when the worker started; give the audit handler to a "
-            "logger of its own, or set worker_hijack_root_logger = False"
+            "no logger has one any more; who configures logging later took it away, as Celery does with those of root "
+            "when a worker starts: attach it after that, or to a logger of its own"
         )
     elif was_logged:
         advice = "; ".join(
@@ -144,10 +144,6 @@ def _report(site: CallSite, *, was_logged: bool) -> None:
     if advice:
         text = "The event %r of %s reached no audit handler: %s"
         diagnostics.warn(f"unheard {site}", text, site.action, site, advice)
-
-
-def _is_celery_at_root() -> bool:
-    return any(type(handler.formatter).__module__.startswith("celery.") for handler in logging.root.handlers)
 
 
 def _obstacle(logger: logging.Logger, handler: logging.Handler) -> str | None:

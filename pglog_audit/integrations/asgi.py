@@ -142,7 +142,7 @@ def _flush(timeout: float | None = None) -> None:
     handlers = sys.modules.get("pglog_audit.handlers")
     if handlers and (left := handlers.flush(timeout)):
         # Past atexit nobody else says it.
-        text = "%d audit events were not written when the application had shut down: %s"
+        text = "Audit events that were not written when the application had shut down: %d (%s)"
         diagnostics.warn("shutdown", text, left, handlers.stats()["problem"] or "it took too long")
     elif handlers and timeout is not None and (processes := sys.modules.get("pglog_audit.processes")):
         processes.end(processes.writers(), 0.5)

@@ -464,7 +464,7 @@ def test_events_left_behind_are_told(
     monkeypatch.setattr("pglog_audit.diagnostics._last", {})
     lifespan(Starlette())
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "3 audit events were not written when the application had shut down: no connection"
+        "Audit events that were not written when the application had shut down: 3 (no connection)"
     ]
 
 
