@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.faults.web import (
+    answering_writers,
     assert_answered_is_stored,
     assert_each_writer_ended,
     assert_whole,
@@ -45,10 +46,16 @@ def gunicorn(database, worker, *options, workers=2, **environ):
         yield site
 
 
+def wait_for_each_worker(database, site):
+    """Wait for answers of both: one that still boots hears no signal, works on, and is killed in the end."""
+    site.wait_until(lambda: answering_writers(database) == 2)
+    site.wait_for_answers()
+
+
 def test_row_19_sigterm_under_load(database, worker, preload):
     """No request that was answered before the server ended lacks its row, and each process says that it ends."""
     with gunicorn(database, worker, *preload) as site, site.load(*["/loop"] * 4):
-        site.wait_for_answers()
+        wait_for_each_worker(database, site)
         assert site.end(signal.SIGTERM) == (0, "")
     assert_whole(database, site)
 
@@ -57,7 +64,7 @@ def test_row_19_sigterm_under_load(database, worker, preload):
 def test_row_19_quick_shutdown_under_load(database, worker):
     """SIGQUIT breaks off what is not answered, and no more: the workers run their exit hooks."""
     with gunicorn(database, worker) as site, site.load(*["/loop"] * 4):
-        site.wait_for_answers()
+        wait_for_each_worker(database, site)
         assert site.end(signal.SIGQUIT)[0] == 0
     # A log call that it breaks off may have drawn a number.
     assert_answered_is_stored(database, site)
@@ -69,7 +76,7 @@ def test_row_19_quick_shutdown_is_a_kill(database, worker, tmp_path):
     """UvicornWorker hears no SIGQUIT and is killed later; what it answered is in the journal, for the next one."""
     spool = str(tmp_path / "spool")
     with gunicorn(database, worker, "--graceful-timeout", 1, SPOOL=spool) as site, site.load(*["/loop"] * 2):
-        site.wait_for_answers()
+        wait_for_each_worker(database, site)
         assert "SIGKILL" in site.end(signal.SIGQUIT)[1]
     with gunicorn(database, worker, SPOOL=spool) as successor:
         successor.ask("/loop", ["the-next-one"])
@@ -82,7 +89,7 @@ def test_row_19_quick_shutdown_is_a_kill(database, worker, tmp_path):
 def test_row_19_ctrl_c_under_load(database, worker):
     """In a terminal SIGINT comes to the workers too, which it ends before the master's SIGQUIT has to."""
     with gunicorn(database, worker) as site, site.load(*["/loop"] * 4):
-        site.wait_for_answers()
+        wait_for_each_worker(database, site)
         os.killpg(site.process.pid, signal.SIGINT)
         assert site.end()[0] == 0
     assert_answered_is_stored(database, site)
@@ -103,8 +110,9 @@ def test_row_22_hup_under_load(database, worker, preload):
 def test_row_22_workers_of_twenty_requests(database, worker):
     """A worker that ends because it has answered enough has written that, and so does the next one."""
     options = ["--preload", "--max-requests", 20]
-    with gunicorn(database, worker, *options) as site, site.load(*["/loop"] * 2):
-        site.wait_until(lambda: ended_writers(database) >= 3)
+    with gunicorn(database, worker, *options) as site:
+        with site.load(*["/loop"] * 2):
+            site.wait_until(lambda: ended_writers(database) >= 3)
         assert site.end(signal.SIGTERM) == (0, "")
     assert_whole(database, site)
 

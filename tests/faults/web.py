@@ -127,6 +127,11 @@ def _takes_connections(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+def answering_writers(database: Database) -> int:
+    """Return how many processes have answered requests."""
+    return sum(bool(writer["views"]) for writer in database.rows(_WRITERS))
+
+
 def ended_writers(database: Database) -> int:
     """Return how many processes that answered requests have said that they end."""
     return sum(bool(writer["views"] and writer["stops"]) for writer in database.rows(_WRITERS))
