@@ -62,6 +62,10 @@ class Bouncer:
         return self._directory / "pgbouncer.ini"
 
     @property
+    def _log(self) -> Path:
+        return self._directory / "log"
+
+    @property
     def conninfo(self) -> str:
         """How to connect through it."""
         parts = {"dbname": self._server["dbname"], "user": self._server["user"]}
@@ -69,13 +73,13 @@ class Bouncer:
 
     def start(self) -> None:
         """Start it, and return once it takes connections."""
-        with (self._directory / "log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = spawn([self._program, str(self._configuration)], server_account(), log)
         wait_until(self._answers)
 
     def _answers(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, (self._directory / "log").read_text()
+        assert self._process.poll() is None, self._log.read_text()
         with socket.socket(socket.AF_UNIX) as client:
             return client.connect_ex(str(self._directory / f".s.PGSQL.{_PORT}")) == 0
 
@@ -89,8 +93,10 @@ class Bouncer:
             (self._directory / f".s.PGSQL.{_PORT}").unlink(missing_ok=True)
 
     def pause(self) -> None:
-        """Let no query reach the server, as the command PAUSE does."""
+        """Let no query reach the server, as the command PAUSE does; return when it has heard of it."""
+        told = self._log.read_text().count("SIGUSR1")
         self._signal(signal.SIGUSR1)
+        wait_until(lambda: self._log.read_text().count("SIGUSR1") > told)
 
     def resume(self) -> None:
         """Let queries through again."""
