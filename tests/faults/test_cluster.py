@@ -119,7 +119,7 @@ def test_row_13_pgbouncer_paused(database, bouncer, options):
     flush(logger)
     bouncer.pause()
     log(logger, 500)
-    wait_until(lambda: is_stuck(logger), timeout=15)
+    wait_until(lambda: is_stuck(logger))
     assert counts(database) == (1, 1)
     log(logger, 500)
     bouncer.resume()

@@ -36,8 +36,7 @@ def test_row_20_exit_while_the_database_hangs(own_server, own_database):
         assert process.stdout.readline() == "0\n"
         (backend,) = backends(own_database)
         with stopped(backend), stopped(own_server.pid):
-            # Five times shutdown_timeout and the second on top.
-            output, errors = process.communicate("go on\n", timeout=10)
+            output, errors = process.communicate("go on\n", timeout=30)
     assert (process.returncode, output) == (0, "")
     (line,) = errors.splitlines()
     assert line.startswith("pglog_audit: 7 audit events lost at exit: ")
@@ -51,7 +50,7 @@ def test_row_20_exit_while_connections_are_refused(own_server, own_database):
     with start_program(PROGRAM, own_database.writer, "7") as process:
         assert process.stdout.readline() == "0\n"
         own_server.stop("immediate")
-        _, errors = process.communicate("go on\n", timeout=10)
+        _, errors = process.communicate("go on\n", timeout=30)
     assert process.returncode == 0
     (line,) = [line for line in errors.splitlines() if "lost at exit" in line]
     assert line.startswith("pglog_audit: 7 audit events lost at exit: ")

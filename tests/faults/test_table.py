@@ -35,7 +35,7 @@ def test_row_09_access_exclusive_lock(database, options):
     with psycopg.connect(database.owner) as owner:
         owner.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
         log(logger, 500)
-        wait_until(lambda: "lock timeout" in str(stats(logger)["last_error"]), timeout=5)
+        wait_until(lambda: "lock timeout" in str(stats(logger)["last_error"]))
         log(logger, 500)
     settle(logger)
     assert_accounted(database, 1_001)

@@ -47,5 +47,5 @@ def test_a_handler_that_is_dropped_without_close_lets_its_writer_end(database, i
             assert (writer_threads(), sessions(database)) == (1, 1)
         logger.handlers.clear()
         gc.collect()
-        wait_until(lambda: (writer_threads(), sessions(database)) == (0, 0), timeout=20)
+        wait_until(lambda: (writer_threads(), sessions(database)) == (0, 0))
     assert_exact(database, 15)
