@@ -17,7 +17,7 @@ from celery import Celery
 
 from tests.conftest import Database
 from tests.faults.children import PROGRAMS
-from tests.support import assert_exact, wait_until
+from tests.support import assert_exact, configure, flush, log, wait_until
 
 pytestmark = [
     pytest.mark.faults,
@@ -96,9 +96,14 @@ def end(worker: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> None
 def assert_stored(database: Database, shop: Shop) -> None:
     """Check that what the tasks logged are rows, no more and no fewer, and that each writer says last that it ends."""
     rows = database.rows()
-    assert {row["metadata"]["n"] for row in rows if row["action"] == "order.place"} == shop.numbers()
+    assert numbers(database) == shop.numbers()
     assert_exact(database, len(rows))
     assert {writer["action"] for writer in database.rows(LAST)} == {"audit.stop"}
+
+
+def numbers(database: Database) -> set[int]:
+    """Return the numbers of the tasks that have a row."""
+    return {row["metadata"]["n"] for row in database.rows() if row["action"] == "order.place"}
 
 
 def actions(database: Database) -> Counter[str]:
@@ -160,10 +165,14 @@ def test_row_18_killed_child_with_a_journal(database, tmp_path):
         shop.order(100)
         wait_until(shop.numbers)
         end(worker)
+    # With this broker Celery forks on a thread, and lets Linux kill such a child when its parent's thread ends: also
+    # between a log call and what the task does next, and with nobody left who looks for what it leaves.
+    log(successor := configure(database.writer, spool=str(tmp_path / "spool")), 1)
+    flush(successor)
+    wait_until(lambda: shop.numbers() <= numbers(database) and actions(database)["order.wait"])
     done = actions(database)
-    # With this broker Celery forks on a thread, and lets Linux kill such a child when its parent's thread ends.
-    del done["shop.leave"]
-    assert done == {"order.place": len(shop.numbers()), "order.wait": 1, "shop.load": 1}
+    assert (done["order.wait"], done["shop.load"]) == (1, 1)
+    assert len(numbers(database)) == done["order.place"] <= len(shop.numbers()) + 1
     assert_exact(database, len(database.rows()))
 
 
