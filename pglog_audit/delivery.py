@@ -220,7 +220,10 @@ class Delivery:
     def settle_missing(self) -> None:
         """Say what became of lines that are neither in the queue nor in hand: an exception came in between."""
         if not self._is_giving_up:
-            self._lose_unseen("writer", self._lines.settle_missing())
+            missing = self._lines.missing()
+            self._lose_unseen("writer", missing)
+            # At last: a further exception before rather counts them twice, and the journal keeps them.
+            self._lines.settled += missing
 
     def _lose_unseen(self, reason: str, count: int) -> int:
         """Count lines that nobody has as lost, unless they are in the journal, and return how many are."""

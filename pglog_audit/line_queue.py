@@ -164,12 +164,10 @@ class LineQueue:
                 waiting += [snapshot] if snapshot is not None else []
         return waiting
 
-    def settle_missing(self) -> int:
-        """Settle what is nowhere, if nothing waits here, and return how many lines that are."""
+    def missing(self) -> int:
+        """Return how many lines are nowhere, if nothing waits here, nor in the writer's hand."""
         with self._lock:
-            missing = self.unsettled() if self.is_empty() else 0
-            self.settled += missing
-        return missing
+            return self.unsettled() if self.is_empty() else 0
 
 
 def _in_event_loop() -> bool:
