@@ -1,5 +1,8 @@
 """
-The queue between the threads that log and the thread that writes: numbered snapshots, within bounds.
+The queue between the threads that log and the thread that writes: snapshots, within bounds.
+
+What can wait is left to the writer: a snapshot is finished and numbered when it leaves the queue, or is turned away.
+With a journal the caller does both, since it writes the whole line.
 
 Nothing here may deadlock when a signal handler or a ``__del__`` logs in the middle of a log call: the queue is a
 SimpleQueue, the lock can be taken again by its own thread, and whoever waits polls.
@@ -15,15 +18,16 @@ from queue import Empty, Full, SimpleQueue
 from typing import Any
 
 from . import lines
+from .cleaning import finish
 
 POLL_INTERVAL = 0.002
 
 
 class LineQueue:
     """
-    Number snapshots and hold them for the writer.
+    Hold snapshots for the writer, and number them.
 
-    :param queue: the queue proper; other handlers may put snapshots or records into it too.
+    :param queue: the queue proper; other handlers may put records into it too, or guests.
     :param capacity: lines, and *max_bytes* their bytes.
     :param record: puts a numbered snapshot into the journal and returns what is to be queued; takes also how many lines
         are settled when it may be dropped there.
@@ -59,12 +63,14 @@ class LineQueue:
 
     def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> str | None:
         """
-        Number *snapshot* and queue it; return it, numbered, if there was no room.
+        Queue *snapshot*; return it, numbered, if there was no room.
 
         Wait for room at most *timeout* seconds while it *is_worth_waiting*, never inside an event loop. Callers are
         slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even if it is
         longer than any one call may wait.
         """
+        if self._record is not None:
+            snapshot = finish(snapshot)  # the journal is a file
         length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
         if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
             return None
@@ -76,7 +82,7 @@ class LineQueue:
         if self._put_below(self._max_lines, self._max_bytes, snapshot, length):
             return None
         # A line without room has its number too, so that its absence shows in the table.
-        return lines.numbered(snapshot, self.draw())
+        return self._numbered(snapshot)
 
     def _may_wait(self) -> bool:
         # A signal handler that interrupted its own thread in here holds the lock, and the writer needs it to make room.
@@ -87,22 +93,27 @@ class LineQueue:
             if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
             # Counted before it is queued: a signal handler may log, or raise, at any moment.
-            self.under_way += 1
             self.submitted += 1
             try:
-                self.queue.put_nowait(self._numbered(snapshot))
+                if self._record is None:
+                    self.queue.put_nowait(snapshot)
+                else:
+                    self._put_recorded(snapshot, self._record)
             except Full:
                 self.submitted -= 1
                 return False
-            finally:
-                self.under_way -= 1
             self._bytes += length
         return True
 
+    def _put_recorded(self, snapshot: str, record: Callable[[str, int], str]) -> None:
+        self.under_way += 1
+        try:
+            self.queue.put_nowait(record(lines.numbered(snapshot, self.draw()), self.submitted))
+        finally:
+            self.under_way -= 1
+
     def _numbered(self, snapshot: str) -> str:
-        """Return *snapshot* with the next number, or its line; the caller has the lock."""
-        numbered = lines.numbered(snapshot, self.draw())
-        return self._record(numbered, self.submitted) if self._record else numbered
+        return lines.numbered(finish(snapshot), self.draw())
 
     def draw(self) -> int:
         """Return the next number."""
@@ -126,17 +137,22 @@ class LineQueue:
 
     def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         """Return the numbered snapshot of *item*; None for a record that is none of ours."""
-        if isinstance(item, logging.LogRecord):
-            item = format_record(item)
+        if isinstance(item, logging.LogRecord | lines.Guest):
+            return self._take_guest(format_record(item) if isinstance(item, logging.LogRecord) else item)
         if item is None:
             return None
+        is_numbered = lines.is_numbered(item)
         with self._lock:
-            if lines.is_numbered(item):
-                self._bytes -= lines.size_unnumbered(item)
-                return item  # type: ignore[no-any-return] # a text; if it is recorded, it must say so
+            self._bytes -= lines.size_unnumbered(item) if is_numbered else lines.size(item)
+        return item if is_numbered else self._numbered(item)  # if it is recorded, it must say so
+
+    def _take_guest(self, snapshot: str | None) -> str | None:
+        if snapshot is None:
+            return None
+        with self._lock:
             self._has_guests = True
             self.submitted += 1
-            return lines.numbered(item, self.draw())
+        return self._numbered(snapshot)
 
     def nudge(self) -> None:
         """Let the writer look up from waiting for lines."""

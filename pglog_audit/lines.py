@@ -25,6 +25,12 @@ class Recorded(str):
     number: int
 
 
+class Guest(str):
+    """A snapshot that was put into a queue by others than the queue's own writer."""
+
+    __slots__ = ()
+
+
 def numbered(snapshot: str, seq: int) -> str:
     """Return *snapshot* with its number in the writer's sequence."""
     return f"{_NUMBER}{seq},{snapshot[1:]}"
