@@ -44,9 +44,10 @@ class Backlog:
             max_bytes=options.spool_max_bytes,
             fsync=options.fsync,
         )
-        self._begin(account)
+        self._begin(writer_id, account)
 
-    def _begin(self, account: Account) -> None:
+    def _begin(self, writer_id: str, account: Account) -> None:
+        self._writer_id = writer_id
         self._account = account
         self.next_look = 0.0
         """When to look again for lines to replay, by time.monotonic()."""
@@ -58,7 +59,7 @@ class Backlog:
     def abandon(self, writer_id: str, account: Account) -> None:
         """Start anew in a forked child."""
         self._spool.abandon(writer_id)
-        self._begin(account)
+        self._begin(writer_id, account)
 
     @property
     def used(self) -> int:
@@ -79,8 +80,9 @@ class Backlog:
 
     # Lines that the database does not take now
 
-    def record(self, line: str, number: int) -> str:
-        """Write *line* to the journal, and return it as recorded; as it is if that failed."""
+    def record(self, snapshot: str, seq: int, number: int) -> str:
+        """Write the line of *snapshot* to the journal, and return it as recorded; as it is if that failed."""
+        line = lines.whole(snapshot, seq, self._writer_id)
         if self._spool.record(line, number):
             recorded = Recorded(line)
             recorded.number = number

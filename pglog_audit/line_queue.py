@@ -7,14 +7,13 @@ SimpleQueue, the lock can be taken again by its own thread, and whoever waits po
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, Full, SimpleQueue
 from typing import Any
 
-from . import lines
+from . import diagnostics, lines
 
 POLL_INTERVAL = 0.002
 
@@ -25,12 +24,12 @@ class LineQueue:
 
     :param queue: the queue proper; other handlers may put snapshots or records into it too.
     :param capacity: lines, and *max_bytes* their bytes.
-    :param record: puts a numbered snapshot into the journal and returns what is to be queued; takes also how many lines
-        are settled when it may be dropped there.
+    :param record: puts a snapshot into the journal and returns what is to be queued; takes also its number, and how
+        many lines are settled when it may be dropped there.
     """
 
     def __init__(
-        self, queue: Any, capacity: int, max_bytes: int, record: Callable[[str, int], str] | None = None
+        self, queue: Any, capacity: int, max_bytes: int, record: Callable[[str, int, int], str] | None = None
     ) -> None:
         self.queue = queue
         self._record = record
@@ -40,7 +39,7 @@ class LineQueue:
         self._max_bytes = max_bytes
         self._crowded_lines = capacity - capacity // 8
         self._crowded_bytes = max_bytes - max_bytes // 8
-        self._lock = threading.RLock()
+        self._lock = diagnostics.lock()
         self.last_seq = 0
         """The last number that was drawn."""
         self._bytes = 0
@@ -101,8 +100,9 @@ class LineQueue:
 
     def _numbered(self, snapshot: str) -> str:
         """Return *snapshot* with the next number, or its line; the caller has the lock."""
-        numbered = lines.numbered(snapshot, self.draw())
-        return self._record(numbered, self.submitted) if self._record else numbered
+        if self._record:
+            return self._record(snapshot, self.draw(), self.submitted)
+        return lines.numbered(snapshot, self.draw())
 
     def draw(self) -> int:
         """Return the next number."""

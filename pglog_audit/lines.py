@@ -42,6 +42,11 @@ def headed(snapshot: str, writer_id: str) -> str:
     return f'{_HEAD}{uuid7()}","writer_id":"{writer_id}",{snapshot[1:]}'
 
 
+def whole(snapshot: str, seq: int, writer_id: str) -> str:
+    """Return the line of *snapshot*: what :func:`numbered` and :func:`headed` make of it one after the other."""
+    return f'{_HEAD}{str(uuid7())}","writer_id":"{writer_id}",{_SEQ}{seq},{snapshot[1:]}'  # noqa: RUF010 - faster
+
+
 def seq(line: str) -> int:
     """Return the number of *line*, or of a numbered snapshot."""
     begin = line.index(_SEQ) + len(_SEQ)

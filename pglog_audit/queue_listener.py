@@ -51,7 +51,7 @@ class AuditQueueListener(QueueListener):
         self._holders: set[weakref.ref[Any]] = set()
         self._started_by_hand = False
         self.writer.abandon_if_forked()  # it may be as old as the configuration
-        record = self._record if self.options.journal else None
+        record = self.writer.backlog.record if self.writer.backlog is not None and self.options.journal else None
         self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes, record))
         processes.add(self)
 
@@ -82,11 +82,11 @@ class AuditQueueListener(QueueListener):
             self.begin_in_child()
         if not self._running:
             self.start_writer()  # whoever waits for room waits for the writer
-        if self.options.journal:
-            with diagnostics.Later():
-                turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
-        else:
+        try:
             turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
+        finally:
+            if diagnostics.waiting:
+                diagnostics.tell()
         if turned_away is not None:
             self._put_aside(turned_away)
         # After the put: a writer that ends has looked into the queue after it said so.
@@ -94,11 +94,6 @@ class AuditQueueListener(QueueListener):
             self.start_writer()
         if processes.is_ending():
             processes.finish([self], 0.0 if self.problem else FLUSH_TIMEOUT)
-
-    def _record(self, snapshot: str, number: int) -> str:
-        """Return the line of a numbered *snapshot*, after it was written to the journal."""
-        assert self.writer.backlog is not None  # noqa: S101 - options see to it
-        return self.writer.backlog.record(lines.headed(snapshot, self.writer.writer_id), number)
 
     def _put_aside(self, turned_away: str) -> None:
         backlog, reason, why = self.writer.backlog, "queue full", None
