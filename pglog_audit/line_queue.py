@@ -133,7 +133,7 @@ class LineQueue:
         with self._lock:
             if lines.is_numbered(item):
                 self._bytes -= lines.size_unnumbered(item)
-                return item  # type: ignore[no-any-return] # a text; if it is recorded, it must say so
+                return item  # type: ignore[no-any-return] # a text
             self._has_guests = True
             self.submitted += 1
             return lines.numbered(item, self.draw())

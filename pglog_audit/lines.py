@@ -18,13 +18,6 @@ OWN = "audit."
 """How the actions begin that a writer logs of itself, and those of no caller."""
 
 
-class Recorded(str):
-    """A line that the journal has, until as many lines are forgotten as its *number* says."""
-
-    __slots__ = ("number",)
-    number: int
-
-
 def numbered(snapshot: str, seq: int) -> str:
     """Return *snapshot* with its number in the writer's sequence."""
     return f"{_NUMBER}{seq},{snapshot[1:]}"
