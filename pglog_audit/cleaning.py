@@ -85,10 +85,9 @@ class Cleaner:
         """Tell whether the fields of *event* can be encoded as they are, if no text is too long; in doubt no."""
         metadata = event.get("metadata", _EMPTY)
         return (
-            ((*event, *map(type, event.values())) in self._plain_events
-            and ((*metadata, *map(type, metadata.values())) in self._plain_objects or self.is_plain_object(metadata)))
-            or self._has_plain_fields(event)
-        )
+            (*event, *map(type, event.values())) in self._plain_events
+            and ((*metadata, *map(type, metadata.values())) in self._plain_objects or self.is_plain_object(metadata))
+        ) or self._has_plain_fields(event)
 
     def _has_plain_fields(self, event: dict[str, Any]) -> bool:
         objects = event.keys() & JSON_FIELDS

@@ -51,8 +51,7 @@ class AuditQueueListener(QueueListener):
         self._holders: set[weakref.ref[Any]] = set()
         self._started_by_hand = False
         self.writer.abandon_if_forked()  # it may be as old as the configuration
-        self._has_journal = self.options.journal
-        record = self._record if self._has_journal else None
+        record = self.writer.backlog.record if self.writer.backlog is not None and self.options.journal else None
         self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes, record))
         processes.add(self)
 
@@ -83,16 +82,20 @@ class AuditQueueListener(QueueListener):
             self.begin_in_child()
         if not self._running:
             self.start_writer()  # whoever waits for room waits for the writer
-        if self._has_journal:
-            with diagnostics.Later():
-                turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
-        else:
-            turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
-        if turned_away is not None:
-            self._put_aside(turned_away)
+        if not self._lines.put_at_once(snapshot):
+            self._put(snapshot)
         # After the put: a writer that ends has looked into the queue after it said so.
         if not self._running or processes.is_ending:
             self._see_to_it()
+
+    def _put(self, snapshot: str) -> None:
+        try:
+            turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
+        finally:
+            if diagnostics.waiting:
+                diagnostics.tell()
+        if turned_away is not None:
+            self._put_aside(turned_away)
 
     def _see_to_it(self) -> None:
         """See to it that what was queued is written, though the writer has ended, or the process is about to."""
@@ -100,11 +103,6 @@ class AuditQueueListener(QueueListener):
             self.start_writer()
         if processes.is_ending or sys.is_finalizing():
             processes.finish([self], 0.0 if self.problem else FLUSH_TIMEOUT)
-
-    def _record(self, snapshot: str, number: int) -> str:
-        """Return the line of a numbered *snapshot*, after it was written to the journal."""
-        assert self.writer.backlog is not None  # noqa: S101 - options see to it
-        return self.writer.backlog.record(lines.headed(snapshot, self.writer.writer_id), number)
 
     def _put_aside(self, turned_away: str) -> None:
         backlog, reason, why = self.writer.backlog, "queue full", None
