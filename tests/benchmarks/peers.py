@@ -36,30 +36,43 @@ class Recorder:
     finish: Callable[[], object]
 
 
+Calls = Callable[[logging.Logger, int], None]
+"""What makes a number of log calls."""
+
+
 @contextmanager
-def ours(database: Database) -> Iterator[Recorder]:
+def ours(database: Database, calls: Calls = log, **options: Any) -> Iterator[Recorder]:
     """Log through an AuditHandler."""
-    handler = AuditHandler(database.writer)
+    handler = AuditHandler(database.writer, **options)
     logger = logger_with("ours", handler)
-    yield Recorder(lambda count: log(logger, count), lambda: handler.flush(600))
+    yield Recorder(lambda count: calls(logger, count), lambda: handler.flush(600))
     handler.close()
 
 
 @contextmanager
 def stock_pair(database: Database) -> Iterator[Recorder]:
     """Log through the standard library's QueueHandler, with a handler behind its QueueListener that inserts."""
+    with (
+        psycopg.connect(database.writer, autocommit=True) as connection,
+        queue_pair(InsertHandler(connection)) as recorder,
+    ):
+        yield recorder
+
+
+@contextmanager
+def queue_pair(handler: logging.Handler, calls: Calls = log) -> Iterator[Recorder]:
+    """Log through the standard library's QueueHandler, with *handler* behind its QueueListener."""
     queue: SimpleQueue[Any] = SimpleQueue()
-    with psycopg.connect(database.writer, autocommit=True) as connection:
-        listener = QueueListener(queue, InsertHandler(connection))
+    listener = QueueListener(queue, handler)
+    listener.start()
+    logger = logger_with("stock", QueueHandler(queue))
+
+    def finish() -> None:
+        listener.stop()  # when the queue is empty
         listener.start()
-        logger = logger_with("stock", QueueHandler(queue))
 
-        def finish() -> None:
-            listener.stop()  # when the queue is empty
-            listener.start()
-
-        yield Recorder(lambda count: log(logger, count), finish)
-        listener.stop()
+    yield Recorder(lambda count: calls(logger, count), finish)
+    listener.stop()
 
 
 class InsertHandler(logging.Handler):

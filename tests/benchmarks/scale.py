@@ -1,7 +1,10 @@
 """How much is measured, and how: in turns, because two numbers of different minutes cannot be compared."""
 
+import platform
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 _QUICK_SHARE = 20
@@ -10,10 +13,11 @@ _FEWEST = 1000
 
 @dataclass(frozen=True)
 class Scale:
-    """How many *rounds* each figure is measured in, and whether a rough answer will do."""
+    """How many *rounds* a figure is measured in, whether a rough answer will do, and on which Pythons, by version."""
 
     rounds: int
     quick: bool
+    pythons: Mapping[str, Path] = field(default_factory=lambda: {platform.python_version(): Path(sys.executable)})
 
     def events(self, full: int) -> int:
         """Return how many events are enough: *full*, or a part of them for a rough answer."""
