@@ -7,7 +7,7 @@ that may only insert; auditchain makes a table of its own, which has one index.
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
@@ -36,43 +36,32 @@ class Recorder:
     finish: Callable[[], object]
 
 
-Calls = Callable[[logging.Logger, int], None]
-"""What makes a number of log calls."""
-
-
 @contextmanager
-def ours(database: Database, calls: Calls = log, **options: Any) -> Iterator[Recorder]:
+def ours(database: Database) -> Iterator[Recorder]:
     """Log through an AuditHandler."""
-    handler = AuditHandler(database.writer, **options)
+    handler = AuditHandler(database.writer)
     logger = logger_with("ours", handler)
-    yield Recorder(lambda count: calls(logger, count), lambda: handler.flush(600))
-    handler.close()
+    with closing(handler):
+        yield Recorder(lambda count: log(logger, count), lambda: handler.flush(600))
 
 
 @contextmanager
 def stock_pair(database: Database) -> Iterator[Recorder]:
     """Log through the standard library's QueueHandler, with a handler behind its QueueListener that inserts."""
-    with (
-        psycopg.connect(database.writer, autocommit=True) as connection,
-        queue_pair(InsertHandler(connection)) as recorder,
-    ):
-        yield recorder
-
-
-@contextmanager
-def queue_pair(handler: logging.Handler, calls: Calls = log) -> Iterator[Recorder]:
-    """Log through the standard library's QueueHandler, with *handler* behind its QueueListener."""
     queue: SimpleQueue[Any] = SimpleQueue()
-    listener = QueueListener(queue, handler)
-    listener.start()
-    logger = logger_with("stock", QueueHandler(queue))
-
-    def finish() -> None:
-        listener.stop()  # when the queue is empty
+    with psycopg.connect(database.writer, autocommit=True) as connection:
+        listener = QueueListener(queue, InsertHandler(connection))
         listener.start()
+        logger = logger_with("stock", QueueHandler(queue))
 
-    yield Recorder(lambda count: calls(logger, count), finish)
-    listener.stop()
+        def finish() -> None:
+            listener.stop()  # when the queue is empty
+            listener.start()
+
+        try:
+            yield Recorder(lambda count: log(logger, count), finish)
+        finally:
+            listener.stop()
 
 
 class InsertHandler(logging.Handler):
@@ -123,8 +112,10 @@ def loguru(database: Database) -> Iterator[Recorder]:
                 }
                 logger.bind(audit=event).info("Logo replaced")
 
-        yield Recorder(log_bound, logger.complete)
-        logger.remove(sink_id)
+        try:
+            yield Recorder(log_bound, logger.complete)
+        finally:
+            logger.remove(sink_id)
 
 
 @contextmanager
@@ -156,8 +147,8 @@ def auditchain(database: Database) -> Iterator[Recorder]:
                 },
             )
 
-    yield Recorder(log_overrides, handler.flush)
-    handler.close()
+    with closing(handler):
+        yield Recorder(log_overrides, handler.flush)
 
 
 def _url(conninfo: str) -> str:

@@ -70,6 +70,6 @@ def _environment(directory: Path, python: Path) -> Path:
     """Make a virtual environment with the project in it, and return its Python."""
     subprocess.run([python, "-m", "venv", directory], check=True)
     python = directory / ("Scripts" if os.name == "nt" else "bin") / "python"
-    quiet = ["--quiet", "--disable-pip-version-check", "--root-user-action=ignore"]
+    quiet = ["-qq", "--disable-pip-version-check", "--root-user-action=ignore"]
     subprocess.run([python, "-m", "pip", "install", *quiet, f"{_ROOT}[bench]"], check=True)
     return python
