@@ -13,8 +13,8 @@ from psycopg.conninfo import conninfo_to_dict
 from . import diagnostics, lines
 from .account import Account
 from .errors import SpoolError
-from .lines import Recorded
 from .options import WriterOptions
+from .recorded_lines import RecordedLines
 from .replay import Replayed, replay
 from .spool import BadLine, Spool
 from .written import Refusal, Written
@@ -44,21 +44,21 @@ class Backlog:
             max_bytes=options.spool_max_bytes,
             fsync=options.fsync,
         )
-        self._begin(account)
+        self._begin(writer_id, account)
 
-    def _begin(self, account: Account) -> None:
+    def _begin(self, writer_id: str, account: Account) -> None:
+        self._writer_id = writer_id
         self._account = account
         self.next_look = 0.0
         """When to look again for lines to replay, by time.monotonic()."""
-        self._forgotten = 0
-        """How many lines were forgotten, as far as we were told."""
+        self._recorded = RecordedLines()
         self._since: float | None = None
         """Since when lines of this process are on disk."""
 
     def abandon(self, writer_id: str, account: Account) -> None:
         """Start anew in a forked child."""
         self._spool.abandon(writer_id)
-        self._begin(account)
+        self._begin(writer_id, account)
 
     @property
     def used(self) -> int:
@@ -79,12 +79,12 @@ class Backlog:
 
     # Lines that the database does not take now
 
-    def record(self, line: str, number: int) -> str:
-        """Write *line* to the journal, and return it as recorded; as it is if that failed."""
+    def record(self, snapshot: str, seq: int, number: int) -> str:
+        """Write the line of *snapshot* to the journal, until *number* lines are forgotten, and return it."""
+        line = lines.whole(snapshot, seq, self._writer_id)
         if self._spool.record(line, number):
-            recorded = Recorded(line)
-            recorded.number = number
-            return recorded
+            self._recorded.add(seq, number)
+            return line
         self._account.count("unjournaled", 1)
         diagnostics.warn("journal", "An audit event is not in the journal: %s", self._spool.problem)
         return line
@@ -92,21 +92,25 @@ class Backlog:
     def forget(self, number: int) -> None:
         """Drop the first *number* lines from the journal: they are rows, or kept."""
         if self._options.journal:
-            self._forgotten = max(self._forgotten, number)  # before: whoever keeps one of these appends it
+            self._recorded.forget(number)  # before: whoever keeps one of these appends it
             self._spool.forget(number)
 
     def keep(self, batch: Sequence[str]) -> list[str]:
         """Keep *batch* on disk, and return the lines of it for which there is no room."""
-        recorded = any(isinstance(line, Recorded) for line in batch)
-        is_there = not recorded or self._spool.keep()
-        # After keep(): what was forgotten before it is not there.
-        unrecorded = [
-            line for line in batch if not (is_there and isinstance(line, Recorded) and line.number > self._forgotten)
-        ]
+        unrecorded = self._unrecorded(batch)
         left = unrecorded[self._spool.append(unrecorded) :] if unrecorded else []
         self._account.count("spooled", len(batch) - len(left))
         self._note(len(batch) - len(left))
         return left
+
+    def _unrecorded(self, batch: Sequence[str]) -> list[str]:
+        """Keep what the journal has of *batch*, and return the rest."""
+        is_there = any(map(self._is_recorded, batch)) and self._spool.keep()
+        # Asked again after keep(): what was forgotten before it is not there.
+        return [line for line in batch if not (is_there and self._is_recorded(line))]
+
+    def _is_recorded(self, line: str) -> bool:
+        return self._options.journal and lines.seq(line) in self._recorded
 
     def keep_journal(self) -> bool:
         """Keep all that is recorded and not forgotten, and tell whether it is there."""

@@ -57,7 +57,7 @@ class WatchedEvent(dict[str, Any]):
     __slots__ = ()
 
     def __del__(self) -> None:
-        site = _unheard.pop(id(self), None)
+        site = unheard.pop(id(self), None)
         # Whatever the moment at which the last reference goes, it must not harm whoever drops it.
         if site and not sys.is_finalizing():
             with suppress(Exception):
@@ -69,9 +69,10 @@ class WatchedEvent(dict[str, Any]):
         return dict, (dict(self),)
 
 
-_unheard: dict[int, CallSite] = {}
+unheard: dict[int, CallSite] = {}
+"""The places of events that no handler heard of yet, by the id of the event."""
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_unheard.clear)  # which process logs them is not known
+    os.register_at_fork(before=unheard.clear)  # which process logs them is not known
 
 
 def expect() -> None:
@@ -94,19 +95,18 @@ def watched(event: dict[str, Any]) -> dict[str, Any]:
         return event
     _known.add(place)
     first = WatchedEvent(event)
-    _unheard[id(first)] = CallSite(event.get("action"), caller.f_code, caller.f_lasti, caller.f_lineno)
+    unheard[id(first)] = CallSite(event.get("action"), caller.f_code, caller.f_lasti, caller.f_lineno)
     return first
 
 
 def hear(event: object) -> None:
     """Note that *event* reached an audit handler."""
-    if _unheard:
-        _unheard.pop(id(event), None)
+    unheard.pop(id(event), None)
 
 
 def hear_bare(record: logging.LogRecord) -> bool:
     """Tell whether *record*, which reached an audit handler without an event, comes from a place that is watched."""
-    for site in list(_unheard.values()):
+    for site in list(unheard.values()):
         if (site.code.co_filename, site.code.co_name) == (record.pathname, record.funcName):
             site.bare = record.name
             return True

@@ -1,16 +1,17 @@
 """
 From whatever was logged to JSON that PostgreSQL takes.
 
-Most events are plain: text, numbers and small dicts. :meth:`Cleaner.is_plain` recognises them without copying, and they
-are encoded as they are. The rest is walked once, with a budget: secrets masked, what JSON or PostgreSQL cannot hold
-replaced, what is too long cut; whatever that changed is noted as a mark, ``"metadata: NUL replaced"``.
+Most events are plain: text, numbers and small dicts. :class:`Cleaner` recognises them without copying, and they are
+encoded as they are; :meth:`Cleaner.finish` masks secrets inside their texts. The rest is walked once, with a budget:
+secrets masked, what JSON or PostgreSQL cannot hold replaced, what is too long cut; whatever that changed is noted as a
+mark, ``"metadata: NUL replaced"``.
 """
 
 import dataclasses
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from datetime import date, time
 from enum import Enum
 from typing import Any
@@ -20,7 +21,8 @@ import orjson
 from pythonjsonlogger.defaults import datetime_any
 from pythonjsonlogger.orjson import orjson_default
 
-from .event import ID_FIELDS, JSON_FIELDS
+from . import lines
+from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
 from .masking import Masker
 
 PLAIN_TEXT = 256
@@ -30,27 +32,41 @@ _MAX_DEPTH = 100
 _MAX_NAME = 256
 _MAX_CONTAINERS = 1000
 _MAX_NAMES_KNOWN = 4096
-_LITTLE = frozenset({str, int, float, bool, type(None), UUID})
+_MAX_SHAPES = 1000
+_MAX_SHAPE = 64
+_EMPTY: dict[str, Any] = {}
+_PLAIN_FIELDS = CALLER_FIELDS - {"occurred_at"}
+_FIELD_TYPES = frozenset({str, UUID})
+_LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ARRAYS = (list, tuple, Set, deque)
 _UNREADABLE = "__could_not_encode__"
 
 
-class _Names(dict[str, bool]):
-    """Whether a dict's key may stand as it is; remembered, since the same keys come again and again."""
+class _Names:
+    """Which names of a dict may stand as they are; remembered, since the same ones come again and again."""
 
     def __init__(self, masker: Masker) -> None:
         self._masker = masker
+        self._plain: set[str] = set()
 
-    def __missing__(self, name: str) -> bool:
+    def are_plain(self, names: Iterable[Any]) -> bool:
+        return self._plain.issuperset(names) or all(map(self._is_plain, names))
+
+    def _is_plain(self, name: Any) -> bool:
+        if type(name) is not str:
+            return False
+        if name in self._plain:
+            return True
         plain = (
             len(name) <= _MAX_NAME
             and "\0" not in name
             and not _SURROGATE.search(name)
             and not self._masker.is_secret(name)
+            and not may_hold_secret(orjson.dumps(name).decode())
         )
-        if len(self) < _MAX_NAMES_KNOWN:
-            self[name] = plain
+        if plain and len(self._plain) < _MAX_NAMES_KNOWN:
+            self._plain.add(name)
         return plain
 
 
@@ -60,57 +76,97 @@ class Cleaner:
     def __init__(self, masker: Masker) -> None:
         self.masker = masker
         self._names = _Names(masker)
+        # The names of a dict and the types of its values, where these alone tell that it is plain: most log calls of an
+        # application make the same few.
+        self._plain_events: set[tuple[Any, ...]] = set()
+        self._plain_objects: set[tuple[Any, ...]] = set()
 
-    def is_plain(self, event: Mapping[str, Any]) -> bool:
-        """Tell whether the fields of *event* can be encoded as they are; in doubt no."""
-        for name, value in event.items():
-            kind = type(value)
-            if name in JSON_FIELDS:
-                if kind is not dict or not self._is_plain_object(value):
-                    return False
-            elif kind is str:
-                if not 0 < len(value) <= PLAIN_TEXT:
-                    return False
-            elif kind is not UUID and (kind is not int or name not in ID_FIELDS):
-                return False
+    def is_plain(self, event: dict[str, Any]) -> bool:
+        """Tell whether the fields of *event* can be encoded as they are, if no text is too long; in doubt no."""
+        metadata = event.get("metadata", _EMPTY)
+        return (
+            (*event, *map(type, event.values())) in self._plain_events
+            and ((*metadata, *map(type, metadata.values())) in self._plain_objects or self.is_plain_object(metadata))
+        ) or self._has_plain_fields(event)
+
+    def _has_plain_fields(self, event: dict[str, Any]) -> bool:
+        objects = event.keys() & JSON_FIELDS
+        if not all(
+            type(event[name]) in _FIELD_TYPES or (type(event[name]) is int and name in ID_FIELDS)
+            for name in event.keys() - objects
+        ):
+            return False
+        if not (_PLAIN_FIELDS.issuperset(event) and all(self.is_plain_object(event[name]) for name in objects)):
+            return False
+        if "changes" not in event:
+            _remember(self._plain_events, event)
         return True
 
-    def _is_plain_object(self, value: dict[str, Any]) -> bool:
-        names = self._names
+    def is_plain_object(self, value: Any) -> bool:
+        """Tell whether *value* is a dict that can be encoded as it is; in doubt no."""
+        if type(value) is not dict:
+            return False
         containers: list[Any] = [value]
         for container in containers:
             # A small value can hold itself, or the same list a billion times.
             if len(containers) > _MAX_CONTAINERS:
                 return False
             if type(container) is dict:
-                for name in container:
-                    if type(name) is not str or not names[name]:
-                        return False
+                if not self._names.are_plain(container):
+                    return False
                 container = container.values()
+            # Most hold nothing else, which is known without a look at each.
+            if _LITTLE_TYPES.issuperset(map(type, container)):
+                continue
             for item in container:
                 kind = type(item)
                 if kind is dict or kind is list:
                     containers.append(item)
-                elif kind not in _LITTLE or (kind is float and item - item != 0.0):  # JSON has no NaN and no infinity
+                elif kind not in _LITTLE_TYPES and (kind is not float or item - item != 0.0):  # NaN and infinity
                     return False
+        if len(containers) == 1 and _LITTLE_TYPES.issuperset(map(type, value.values())):
+            _remember(self._plain_objects, value)
         return True
+
+    def finish(self, snapshot: str) -> str:
+        """Return *snapshot* with the secrets inside its texts masked, and without fields that are empty texts."""
+        if not (may_hold_secret(snapshot) or '""' in snapshot):
+            return snapshot
+        return lines.render({name: self._masked(value) for name, value in lines.parse(snapshot).items() if value != ""})
+
+    def _masked(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.masker.mask_text(value)
+        if isinstance(value, dict):
+            return {name: self._masked(each) for name, each in value.items()}
+        return [self._masked(each) for each in value] if isinstance(value, list) else value
 
     def cleaning(self, budget: int) -> "Cleaning":
         """Return a walk that keeps about *budget* characters."""
         return Cleaning(self.masker, budget)
 
 
-def is_plain_json(line: str) -> bool:
-    """Tell whether the texts in *line* can stand as they are: no NUL, which PostgreSQL refuses, no hint of a secret."""
-    # One character is found at the speed of memory; only where it stands is there need for a longer look.
+def _remember(shapes: set[tuple[Any, ...]], plain: dict[str, Any]) -> None:
+    if len(plain) <= _MAX_SHAPE and len(shapes) < _MAX_SHAPES:
+        shapes.add((*plain, *map(type, plain.values())))
+
+
+def has_plain_texts(event: Mapping[str, Any]) -> bool:
+    """Tell whether no text of *event* itself is too long."""
+    return all(len(value) <= PLAIN_TEXT for value in event.values() if type(value) is str)
+
+
+def may_hold_secret(line: str) -> bool:
+    """Tell whether a text in *line* has a hint of a secret, and wants a longer look."""
+    # One character is found at the speed of memory; only where it stands is there need for more.
     lower = line.lower()
-    return not (
+    return (
         "=" in line
         or "bearer" in lower
         or "authorization" in lower
         or ("/" in line and "://" in line)
         or ("'" in line and "':" in line)
-        or ("\\" in line and ("\\u0000" in line or '\\":' in line))
+        or ("\\" in line and '\\":' in line)
     )
 
 
@@ -272,3 +328,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]] | None:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return zip(value._fields, value, strict=False)
     return None
+
+
+finish: Callable[[str], str] = Cleaner(Masker()).finish
+"""Finish the snapshot of a formatter that knows the built-in names of secrets alone."""

@@ -1,7 +1,10 @@
 """Warnings about the audit trail itself: on the logger ``pglog_audit``, each kind at most once a minute."""
 
 import logging
+import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -10,15 +13,17 @@ logger = logging.getLogger("pglog_audit")
 
 _INTERVAL = 60.0
 _last: dict[str, tuple[float, int]] = {}
-_waiting: ContextVar[list[tuple[str, str, tuple[object, ...]]] | None] = ContextVar("pglog_audit_waiting", default=None)
 _is_muted: ContextVar[bool] = ContextVar("pglog_audit_is_muted", default=False)
+_locks: "list[weakref.ref[threading.RLock]]" = []
+waiting: deque[tuple[str, str, tuple[object, ...]]] = deque()
+"""What is to be told as soon as no lock is held: see :func:`lock`."""
 
 
 def warn(kind: str, message: str, *args: object) -> None:
     """Log *message* unless one of the same *kind* was logged in the last minute; say how many were held back."""
     if _is_muted.get():
         return
-    if (waiting := _waiting.get()) is not None:
+    if _is_locked():
         waiting.append((kind, message, args))
         return
     now = time.monotonic()
@@ -40,25 +45,28 @@ def forget(kind: str) -> None:
     _last.pop(kind, None)
 
 
-class Later:
+def lock() -> threading.RLock:
     """
-    Warn after the block: inside, locks are held.
+    Return a lock; while a thread has it, its warnings wait, until one calls :func:`tell`.
 
     A handler of these warnings may be waited for by who waits for such a lock: a ``__del__`` that logs an event while
     the handler has its own.
     """
+    new = threading.RLock()
+    _locks.append(weakref.ref(new, _locks.remove))
+    return new
 
-    def __enter__(self) -> None:
-        self._is_outermost = _waiting.get() is None
-        if self._is_outermost:
-            _waiting.set([])
 
-    def __exit__(self, *_: object) -> None:
-        if self._is_outermost:
-            waiting = _waiting.get() or []
-            _waiting.set(None)
-            for kind, message, args in waiting:
-                warn(kind, message, *args)
+def _is_locked() -> bool:
+    return any(one._is_owned() for ref in list(_locks) if (one := ref()))  # type: ignore[attr-defined] # as Condition
+
+
+def tell() -> None:
+    """Log the warnings that wait, whoever's they are, unless this thread has one of the locks still."""
+    while waiting and not _is_locked():
+        with suppress(IndexError):  # another thread was faster
+            kind, message, args = waiting.popleft()
+            warn(kind, message, *args)
 
 
 @contextmanager
@@ -74,3 +82,4 @@ def muted() -> Iterator[None]:
 def reset() -> None:
     """Forget what was warned about: a forked child, like a test, starts anew."""
     _last.clear()
+    waiting.clear()

@@ -7,8 +7,9 @@ dict afterwards changes nothing. The writer puts the head on it (id, writer and 
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,10 +17,10 @@ import orjson
 
 from . import call_sites, diagnostics, libraries
 from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines, outcome_of
-from .cleaning import Cleaner, is_plain_json
+from .cleaning import Cleaner, has_plain_texts
 from .context import current_context
 from .errors import ConfigurationError
-from .event import CALLER_FIELDS, OUTCOMES
+from .event import OUTCOMES
 from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import RequestIdSource, is_id, sources
@@ -71,20 +72,29 @@ class AuditFormatter(logging.Formatter):
         self._cleaner = Cleaner(Masker(mask, unmask, mask_with))
         self._careful = CarefulLines(self._cleaner)
         self._request_id_sources = sources(request_id_from)
-        self._defaults = {"outcome": "success"}
         self.service = service or os.environ.get("OTEL_SERVICE_NAME") or None
-        if self.service:
-            self._defaults["service"] = self.service
         self._store_message = store_message
         self._known_actions: set[str] = set()
+        is_standard = not (mask or unmask) and type(self).format is AuditFormatter.format
+        self.snapshot: Callable[[logging.LogRecord], str] = self._snapshot if is_standard else self.format
+        """Take the snapshot of a record for a queue, whose other side has the time to ``cleaning.finish`` it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the snapshot of *record*; never raises."""
+        """Return the snapshot of *record*, finished; never raises."""
         snapshot = record.__dict__.get("audit_snapshot")
         if snapshot is not None:
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
+        return self._cleaner.finish(self._snapshot(record))
+
+    def _snapshot(self, record: logging.LogRecord) -> str:
+        """Return the snapshot of *record*, in whose texts secrets may still stand."""
         try:
-            return self._snapshot(record)
+            given = record.audit  # type: ignore[attr-defined] # is_audit_record
+            if type(given) in _PLAIN and record.levelno < logging.ERROR and not record.exc_info:
+                snapshot = self._plain(given, record)
+                if snapshot is not None:
+                    return snapshot
+            return self._careful.line(self._event(given, record), record)
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
             problem = f"event: {type(error).__name__} while it was read"
             diagnostics.warn(
@@ -93,47 +103,45 @@ class AuditFormatter(logging.Formatter):
             event = {"action": "unknown", "outcome": "unknown", "metadata": {CLEANED: [problem]}}
             return orjson.dumps({"occurred_at": time.time(), **event}).decode()
 
-    def _snapshot(self, record: logging.LogRecord) -> str:
-        given = record.audit  # type: ignore[attr-defined] # is_audit_record
-        if type(given) in _PLAIN and record.levelno < logging.ERROR and not record.exc_info:
-            event = {**self._defaults, **current_context(), **given}
-            self._complete(event, given, record)
-            snapshot = self._plain(event, record)
-            if snapshot is not None:
-                return snapshot
-        return self._careful.line(self._event(given, record), record)
-
-    def _plain(self, event: dict[str, Any], record: logging.LogRecord) -> str | None:
+    def _plain(self, given: dict[str, Any], record: logging.LogRecord) -> str | None:
         """Return the snapshot of the usual event, text and a small dict, as it is; None if it needs care."""
+        context = current_context()
+        event = {**context, **given} if context else dict.copy(given)
+        if "outcome" not in event:
+            event["outcome"] = "success"
+        self._complete(event, given, record)
         try:
             if not (
-                CALLER_FIELDS.issuperset(event)
-                and "occurred_at" not in event
-                and self._cleaner.is_plain(event)
+                self._cleaner.is_plain(event)
+                and (event.get("action") in self._known_actions or self._is_good_action(event.get("action")))
                 and event["outcome"] in OUTCOMES
-                and self._is_good_action(event.get("action"))
             ):
                 return None
             event["occurred_at"] = record.created
-            line = orjson.dumps(event, option=_PASS_ON).decode()
-        except (orjson.JSONEncodeError, RuntimeError):
-            # A lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
+            line = orjson.dumps(event, None, _PASS_ON).decode()
+        except Exception:  # noqa: BLE001 - whatever the caller's objects do
+            # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
             return None
-        return line if len(line) <= MAX_PLAIN_LINE and is_plain_json(line) else None
+        # A short line has no text that is too long.
+        if (len(line) > MAX_TEXT or not line.isascii()) and not has_plain_texts(event):
+            return None
+        return line if len(line) <= MAX_PLAIN_LINE and not ("\\" in line and "\\u0000" in line) else None
 
     def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
         """Return what the event says, from the record, its *given* ``audit`` and the context, unchecked."""
         if not isinstance(given, Mapping):
             given = {"metadata": {"_value": given}}
-        event = {**self._defaults, "outcome": outcome_of(record), **current_context(), **given}
+        event = {"outcome": outcome_of(record), **current_context(), **given}
         self._complete(event, given, record)
         return event
 
     def _complete(self, event: dict[str, Any], given: Mapping[str, Any], record: logging.LogRecord) -> None:
         """Add to *event* what only the record knows."""
+        if self.service is not None:
+            event.setdefault("service", self.service)
         if not is_id(given.get("request_id")):
             self._find_request_id(event, record)
-        if not is_id(event.get("trace_id")):
+        if "trace_id" in event or libraries.TRACER in sys.modules:
             _find_trace_id(event)
         if self._store_message and "message" not in event:
             event["message"] = _message(record)
@@ -163,6 +171,8 @@ class AuditFormatter(logging.Formatter):
 
 
 def _find_trace_id(event: dict[str, Any]) -> None:
+    if is_id(event.get("trace_id")):
+        return
     # An empty one of the call's hides that of the context.
     found = current_context().get("trace_id") if "trace_id" in event else None
     if not is_id(found):
@@ -172,6 +182,8 @@ def _find_trace_id(event: dict[str, Any]) -> None:
 
 
 def _message(record: logging.LogRecord) -> str:
+    if type(record.msg) is str and not record.args:
+        return record.msg
     with suppress(Exception):
         return record.getMessage()
     # Wrong arguments for the format, or an argument's own __str__; or the message's.

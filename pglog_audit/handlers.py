@@ -81,7 +81,7 @@ class AuditHandler(UnlockedHandler):
             return
         try:
             writer = self._writer if self._writer and self._is_holding else self._take_writer()
-            writer.submit(self.formatter.format(record))
+            writer.submit(self.formatter.snapshot(record))
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
 

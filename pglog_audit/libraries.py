@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+TRACER = "opentelemetry.trace"
+
 
 def request_ids() -> Iterable[Any]:
     """Return what each library has for a request id, also nothing and the words that it prints for none."""
@@ -19,9 +21,9 @@ def request_ids() -> Iterable[Any]:
 
 def trace_id() -> str | None:
     """Return the trace of OpenTelemetry's current span as 32 hexadecimal digits, None outside of a valid span."""
-    if "opentelemetry.trace" not in sys.modules:
+    if TRACER not in sys.modules:
         return None
-    return next(iter(_ask("opentelemetry.trace", _opentelemetry)), None)
+    return next(iter(_ask(TRACER, _opentelemetry)), None)
 
 
 def _ask(name: str, read: Callable[[Any], Sequence[Any]]) -> Sequence[Any]:

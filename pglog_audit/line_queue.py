@@ -1,36 +1,40 @@
 """
-The queue between the threads that log and the thread that writes: numbered snapshots, within bounds.
+The queue between the threads that log and the thread that writes: snapshots, within bounds.
+
+What can wait is left to the writer: a snapshot is finished and numbered when it leaves the queue, or is turned away.
+With a journal the caller does both, since it writes the whole line.
 
 Nothing here may deadlock when a signal handler or a ``__del__`` logs in the middle of a log call: the queue is a
 SimpleQueue, the lock can be taken again by its own thread, and whoever waits polls.
 """
 
 import asyncio
+import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, Full, SimpleQueue
 from typing import Any
 
-from . import lines
+from . import diagnostics, lines
+from .cleaning import finish
 
 POLL_INTERVAL = 0.002
 
 
 class LineQueue:
     """
-    Number snapshots and hold them for the writer.
+    Hold snapshots for the writer, and number them.
 
-    :param queue: the queue proper; other handlers may put snapshots or records into it too.
+    :param queue: the queue proper; other handlers may put records into it too, or guests.
     :param capacity: lines, and *max_bytes* their bytes.
-    :param record: puts a numbered snapshot into the journal and returns what is to be queued; takes also how many lines
-        are settled when it may be dropped there.
+    :param record: puts a snapshot into the journal and returns what is to be queued; takes also its number, and how
+        many lines are settled when it may be dropped there.
     """
 
     def __init__(
-        self, queue: Any, capacity: int, max_bytes: int, record: Callable[[str, int], str] | None = None
+        self, queue: Any, capacity: int, max_bytes: int, record: Callable[[str, int, int], str] | None = None
     ) -> None:
         self.queue = queue
         self._record = record
@@ -40,14 +44,16 @@ class LineQueue:
         self._max_bytes = max_bytes
         self._crowded_lines = capacity - capacity // 8
         self._crowded_bytes = max_bytes - max_bytes // 8
-        self._lock = threading.RLock()
+        self._lock = diagnostics.lock()
         self.last_seq = 0
         """The last number that was drawn."""
         self._bytes = 0
         self._has_guests = False
         """Whether others put records into the queue, as a stock QueueHandler does: they count only when taken."""
-        self.submitted = 0
-        """Lines that came in."""
+        # A call of C, which no other thread interrupts.
+        self._count_up = itertools.count(1).__next__
+        self._asked = 0
+        """How often it was raised for no line."""
         self.under_way = 0
         """Lines that come in: a signal handler may put its own between the record of one and its place in the queue."""
         self.settled = 0
@@ -57,14 +63,46 @@ class LineQueue:
         """Return an empty queue with the same bounds, for a forked child."""
         return LineQueue(SimpleQueue(), self._max_lines, self._max_bytes, self._record)
 
+    @property
+    def submitted(self) -> int:
+        """Lines that came in."""
+        with self._lock:
+            # To ask raises the number, too.
+            self._asked += 1
+            return self._count_up() - self._asked
+
+    def put_at_once(self, snapshot: str) -> bool:
+        """
+        Queue *snapshot* if there is ample room and no journal, and tell whether it was.
+
+        Without the lock, which costs a log call more than all the rest. A thread that comes in between may find a line
+        that is not counted yet, never one that is missing.
+        """
+        length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
+        if (
+            self._record is not None
+            or self.queue.qsize() >= self._crowded_lines
+            or self._bytes + length > self._crowded_bytes
+        ):
+            return False
+        try:
+            self.queue.put_nowait(snapshot)
+        except Full:
+            return False
+        self._count_up()
+        self._bytes += length
+        return True
+
     def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> str | None:
         """
-        Number *snapshot* and queue it; return it, numbered, if there was no room.
+        Queue *snapshot*; return it, numbered, if there was no room.
 
         Wait for room at most *timeout* seconds while it *is_worth_waiting*, never inside an event loop. Callers are
         slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even if it is
         longer than any one call may wait.
         """
+        if self._record is not None:
+            snapshot = finish(snapshot)  # the journal is a file
         length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
         if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
             return None
@@ -76,7 +114,7 @@ class LineQueue:
         if self._put_below(self._max_lines, self._max_bytes, snapshot, length):
             return None
         # A line without room has its number too, so that its absence shows in the table.
-        return lines.numbered(snapshot, self.draw())
+        return self._numbered(snapshot)
 
     def _may_wait(self) -> bool:
         # A signal handler that interrupted its own thread in here holds the lock, and the writer needs it to make room.
@@ -87,22 +125,27 @@ class LineQueue:
             if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
             # Counted before it is queued: a signal handler may log, or raise, at any moment.
-            self.under_way += 1
-            self.submitted += 1
+            number = self._count_up() - self._asked
             try:
-                self.queue.put_nowait(self._numbered(snapshot))
+                if self._record is None:
+                    self.queue.put_nowait(snapshot)
+                else:
+                    self._put_recorded(snapshot, number, self._record)
             except Full:
-                self.submitted -= 1
+                self._asked += 1
                 return False
-            finally:
-                self.under_way -= 1
             self._bytes += length
         return True
 
+    def _put_recorded(self, snapshot: str, number: int, record: Callable[[str, int, int], str]) -> None:
+        self.under_way += 1
+        try:
+            self.queue.put_nowait(record(snapshot, self.draw(), number))
+        finally:
+            self.under_way -= 1
+
     def _numbered(self, snapshot: str) -> str:
-        """Return *snapshot* with the next number, or its line; the caller has the lock."""
-        numbered = lines.numbered(snapshot, self.draw())
-        return self._record(numbered, self.submitted) if self._record else numbered
+        return lines.numbered(finish(snapshot), self.draw())
 
     def draw(self) -> int:
         """Return the next number."""
@@ -120,23 +163,30 @@ class LineQueue:
         try:
             return self.queue.get(block=False)
         except Empty:
+            self._bytes = 0  # whatever was counted wrong, by an exception in between
             if deadline is None:
                 return self.queue.get()
             return self.queue.get(timeout=max(0.0, deadline - time.monotonic()))
 
     def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         """Return the numbered snapshot of *item*; None for a record that is none of ours."""
-        if isinstance(item, logging.LogRecord):
-            item = format_record(item)
+        if isinstance(item, logging.LogRecord | lines.Guest):
+            return self._take_guest(format_record(item) if isinstance(item, logging.LogRecord) else item)
         if item is None:
             return None
+        is_numbered = lines.is_numbered(item)
+        length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
         with self._lock:
-            if lines.is_numbered(item):
-                self._bytes -= lines.size_unnumbered(item)
-                return item  # type: ignore[no-any-return] # a text; if it is recorded, it must say so
+            self._bytes -= length  # without a call in between, for the sake of put_at_once
+        return item if is_numbered else self._numbered(item)
+
+    def _take_guest(self, snapshot: str | None) -> str | None:
+        if snapshot is None:
+            return None
+        with self._lock:
             self._has_guests = True
-            self.submitted += 1
-            return lines.numbered(item, self.draw())
+            self._count_up()
+        return self._numbered(snapshot)
 
     def nudge(self) -> None:
         """Let the writer look up from waiting for lines."""

@@ -18,11 +18,10 @@ OWN = "audit."
 """How the actions begin that a writer logs of itself, and those of no caller."""
 
 
-class Recorded(str):
-    """A line that the journal has, until as many lines are forgotten as its *number* says."""
+class Guest(str):
+    """A snapshot that was put into a queue by others than the queue's own writer."""
 
-    __slots__ = ("number",)
-    number: int
+    __slots__ = ()
 
 
 def numbered(snapshot: str, seq: int) -> str:
@@ -40,6 +39,11 @@ def headed(snapshot: str, writer_id: str) -> str:
     if snapshot.startswith(_HEAD):
         return snapshot
     return f'{_HEAD}{uuid7()}","writer_id":"{writer_id}",{snapshot[1:]}'
+
+
+def whole(snapshot: str, seq: int, writer_id: str) -> str:
+    """Return the line of *snapshot*: what :func:`numbered` and :func:`headed` make of it one after the other."""
+    return f'{_HEAD}{str(uuid7())}","writer_id":"{writer_id}",{_SEQ}{seq},{snapshot[1:]}'  # noqa: RUF010 - faster
 
 
 def seq(line: str) -> int:

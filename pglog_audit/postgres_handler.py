@@ -77,7 +77,7 @@ class PostgresHandler(UnlockedHandler):
         self._next_seq = itertools.count(1).__next__
         # Alone it never ends, so it says nothing of its start either.
         self._own_events = OwnEvents(self.writer_id, self.account, self._next_seq, service=None, lifecycle=False)
-        self._one_at_a_time = threading.RLock()
+        self._one_at_a_time = diagnostics.lock()
         self._to_emit: deque[tuple[int, str]] = deque()
         self._is_emitting = False
 
@@ -89,21 +89,22 @@ class PostgresHandler(UnlockedHandler):
             if self._pid != os.getpid():
                 self._start()
             snapshot = self.format(record)
-            with diagnostics.Later(), self._one_at_a_time:
+            with self._one_at_a_time:
                 self._to_emit.append(self._numbered(snapshot))
                 # A signal handler or __del__ that logs in the middle of a write leaves its line to whom it interrupted.
                 if not self._is_emitting:
                     self._emit_all()
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
+        finally:
+            diagnostics.tell()
 
     def _numbered(self, snapshot: str) -> tuple[int, str]:
         """Return number and line of *snapshot*, which the journal has if there is one."""
         seq = self._next_seq()
-        line = lines.headed(lines.numbered(snapshot, seq), self.writer_id)
         if self.backlog is not None and self.options.journal:
-            line = self.backlog.record(line, seq)
-        return seq, line
+            return seq, self.backlog.record(snapshot, seq, seq)
+        return seq, lines.whole(snapshot, seq, self.writer_id)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, which AuditFilter took if it comes from another thread."""
@@ -176,6 +177,7 @@ class PostgresHandler(UnlockedHandler):
             return self._write(batch, others_fit=others_fit)
         finally:
             self._one_at_a_time.release()
+            diagnostics.tell()
 
     def _write(self, batch: Sequence[str], *, others_fit: bool) -> Written:
         done = Written()

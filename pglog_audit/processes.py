@@ -53,7 +53,8 @@ class Writer(Protocol):
 
 _writers: "weakref.WeakSet[Writer]" = weakref.WeakSet()
 _exit_registered_in = 0
-_is_ending = False
+is_ending = False
+"""Whether the drain at exit has come so far that a log call sees to its own line: see :func:`finish`."""
 _draining_thread: int | None = None
 """Who sees to it now that log calls of other threads are written, too."""
 _told_places: set[str] = set()
@@ -95,23 +96,18 @@ def end(writers: Iterable[Writer], timeout: float) -> int:
 
 def drain_at_exit() -> None:
     """Register the drain, once in each process, when it first writes: so it runs before what was registered earlier."""
-    global _exit_registered_in, _is_ending
+    global _exit_registered_in, is_ending
     if _exit_registered_in == os.getpid():
         return
     _exit_registered_in = os.getpid()
     atexit.register(drain)
     if not threading.main_thread().is_alive():
         # Exit hooks run already, and none is added to those any more.
-        _is_ending = True
+        is_ending = True
     if "multiprocessing.util" in sys.modules:
         # A child of multiprocessing ends without atexit before Python 3.13.
         sys.modules["multiprocessing.util"].Finalize(None, drain, exitpriority=0)
     celery_workers.at_child_exit(drain)
-
-
-def is_ending() -> bool:
-    """Tell whether the drain at exit has come so far that a log call sees to its own line: see :func:`finish`."""
-    return _is_ending or sys.is_finalizing()
 
 
 def shutdown_timeout() -> float:
@@ -125,16 +121,16 @@ def drain() -> None:
 
     Threads that go on logging wait for it once all of before is written, so each has one more line at most.
     """
-    global _is_ending, _draining_thread
+    global is_ending, _draining_thread
     ending, deadline = writers(), time.monotonic() + shutdown_timeout()
     try:
         flush(ending, deadline - time.monotonic())
-        _draining_thread, _is_ending = threading.get_ident(), True
+        _draining_thread, is_ending = threading.get_ident(), True
         end(ending, deadline - time.monotonic())
         while _is_queued(ending) and time.monotonic() < deadline:
             end(ending, deadline - time.monotonic())
     finally:  # also where a second signal comes meanwhile
-        _is_ending = True
+        is_ending = True
         if _is_queued(ending):
             # Before: a line is queued before its thread asks who drains, so those that are left to us are there.
             _draining_thread = None
@@ -186,8 +182,8 @@ def _say(text: str) -> None:
 
 
 def _begin_in_child() -> None:
-    global _is_ending, _draining_thread
-    _draining_thread, _is_ending = None, False
+    global is_ending, _draining_thread
+    _draining_thread, is_ending = None, False
     _told_places.clear()
     diagnostics.reset()
     for writer in writers():

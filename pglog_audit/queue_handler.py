@@ -7,6 +7,7 @@ from typing import Any
 from . import processes
 from .errors import ConfigurationError
 from .formatter import AuditFormatter
+from .lines import Guest
 from .queue_listener import CLOSE_TIMEOUT, AuditQueueListener
 from .unlocked_handler import UnlockedHandler
 
@@ -52,13 +53,13 @@ class AuditQueueHandler(UnlockedHandler, QueueHandler):
         """Return the snapshot of *record*, which is what is queued."""
         if self.formatter is None and self.listener is None:
             self.setFormatter(AuditFormatter())
-        return self.format(record)
+        return self.format(record)  # finished: other listeners may take it from the queue
 
     def enqueue(self, record: Any) -> None:
         """Queue a snapshot."""
         listener = self.listener
         if listener is None:
-            self.queue.put_nowait(record)
+            self.queue.put_nowait(Guest(record))
         elif listener.options.configured:
             if self._has_let_go:
                 self._has_let_go = False

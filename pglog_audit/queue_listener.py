@@ -7,7 +7,6 @@ first request.
 """
 
 import logging
-import os
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from . import diagnostics, lines, processes, writer_thread
 from .delivery import Delivery
 from .errors import ConfigurationError
+from .fork_marks import fork_mark
 from .line_queue import POLL_INTERVAL, LineQueue
 from .postgres_handler import PostgresHandler
 
@@ -51,7 +51,7 @@ class AuditQueueListener(QueueListener):
         self._holders: set[weakref.ref[Any]] = set()
         self._started_by_hand = False
         self.writer.abandon_if_forked()  # it may be as old as the configuration
-        record = self._record if self.options.journal else None
+        record = self.writer.backlog.record if self.writer.backlog is not None and self.options.journal else None
         self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes, record))
         processes.add(self)
 
@@ -59,7 +59,7 @@ class AuditQueueListener(QueueListener):
         """Set the state of a writer that has written nothing."""
         self.queue = line_queue.queue
         self._lines = line_queue
-        self._pid = os.getpid()
+        self._is_ours = fork_mark()
         self._state_lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._running = False
@@ -77,28 +77,32 @@ class AuditQueueListener(QueueListener):
     # The threads that log
 
     def submit(self, snapshot: str) -> None:
-        """Number *snapshot* and queue it; without room it goes to the spool, or is counted as lost."""
-        if self._pid != os.getpid():
+        """Queue *snapshot*; without room it goes to the spool, or is counted as lost."""
+        if not self._is_ours[0]:
             self.begin_in_child()
         if not self._running:
             self.start_writer()  # whoever waits for room waits for the writer
-        if self.options.journal:
-            with diagnostics.Later():
-                turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
-        else:
+        if not self._lines.put_at_once(snapshot):
+            self._put(snapshot)
+        # After the put: a writer that ends has looked into the queue after it said so.
+        if not self._running or processes.is_ending:
+            self._see_to_it()
+
+    def _put(self, snapshot: str) -> None:
+        try:
             turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
+        finally:
+            if diagnostics.waiting:
+                diagnostics.tell()
         if turned_away is not None:
             self._put_aside(turned_away)
-        # After the put: a writer that ends has looked into the queue after it said so.
+
+    def _see_to_it(self) -> None:
+        """See to it that what was queued is written, though the writer has ended, or the process is about to."""
         if not self._running:
             self.start_writer()
-        if processes.is_ending():
+        if processes.is_ending or sys.is_finalizing():
             processes.finish([self], 0.0 if self.problem else FLUSH_TIMEOUT)
-
-    def _record(self, snapshot: str, number: int) -> str:
-        """Return the line of a numbered *snapshot*, after it was written to the journal."""
-        assert self.writer.backlog is not None  # noqa: S101 - options see to it
-        return self.writer.backlog.record(lines.headed(snapshot, self.writer.writer_id), number)
 
     def _put_aside(self, turned_away: str) -> None:
         backlog, reason, why = self.writer.backlog, "queue full", None
@@ -124,7 +128,7 @@ class AuditQueueListener(QueueListener):
 
         :return: how many lines are still neither row, nor on disk, nor counted as lost.
         """
-        if self._pid != os.getpid() or self._thread is threading.current_thread():
+        if not self._is_ours[0] or self._thread is threading.current_thread():
             return 0
         deadline = time.monotonic() + (FLUSH_TIMEOUT if timeout is None else timeout)
         goal = self._lines.submitted
@@ -143,7 +147,7 @@ class AuditQueueListener(QueueListener):
 
     def end(self, timeout: float) -> None:
         """Write the row that says that this is the end, unless lines still wait; at most *timeout* seconds."""
-        if self._pid != os.getpid() or not self._lines.last_seq or not self._delivery.is_idle():
+        if not self._is_ours[0] or not self._lines.submitted or not self._delivery.is_idle():
             return
         self._delivery.want(time.monotonic() + timeout)
         self._delivery.is_ending = True

@@ -19,6 +19,8 @@ _LONGEST_NO_ID = 4
 
 def is_id(value: Any) -> bool:
     """Tell whether *value* is an id and not one of the words that log formats print for none."""
+    if type(value) is str and len(value) > _LONGEST_NO_ID:
+        return True
     if value is None:
         return False
     try:

@@ -19,7 +19,7 @@ class SpoolQuota:
 
     def __init__(self, directory: SpoolDirectory, max_bytes: int) -> None:
         self._directory = directory
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._measured_at = float("-inf")
         self.used = 0
 
@@ -44,12 +44,12 @@ class SpoolQuota:
 
         :raises SpoolError: fewer than *needed*.
         """
-        if self.used + needed > self._max_bytes or self._measured_at == float("-inf"):
+        if self.used + needed > self.max_bytes or self._measured_at == float("-inf"):
             self.refresh()
-        if self.used + needed > self._max_bytes:
+        if self.used + needed > self.max_bytes:
             raise SpoolError(
-                f"the spool {self._directory.path} is full: it has {self.used} of {self._max_bytes} bytes, and a line "
+                f"the spool {self._directory.path} is full: it has {self.used} of {self.max_bytes} bytes, and a line "
                 f"needs {needed}; it empties when the database takes its lines and somebody moves its rejects away, or "
                 "raise spool_max_bytes"
             )
-        return self._max_bytes - self.used
+        return self.max_bytes - self.used

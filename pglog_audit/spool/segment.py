@@ -109,6 +109,28 @@ class Segment:
         self.is_torn = False
         return count, error
 
+    def append_one(self, chunk: bytes) -> bool:
+        """Append a line by one system call, and tell whether it is in the file: if not, nothing of it is to stay."""
+        self.is_torn = True  # as above
+        try:
+            is_whole = os.write(self.descriptor, chunk) == len(chunk)
+        except OSError:
+            is_whole = False
+        if is_whole:
+            self.size += len(chunk)
+            if self._keeps_unsynced:
+                self.unsynced.append(chunk)
+            self.is_torn = False
+        else:
+            self._cut_back()
+        return is_whole
+
+    def _cut_back(self) -> None:
+        """Take away what a write has left behind the last whole line."""
+        with suppress(OSError):
+            os.ftruncate(self.descriptor, self.size)
+            self.is_torn = False
+
     def _write(self, data: bytes) -> tuple[int, OSError | None]:
         """Write *data* by one system call, unless that is cut short: the next one then says why."""
         written = 0

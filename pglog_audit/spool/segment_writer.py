@@ -50,22 +50,27 @@ class SpoolWriter:
         :raises OSError: the disk does not take it.
         :raises SpoolError: the quota has no room, or the directory is not to be used.
         """
-        if not self._append_at_once(chunk, number):
-            while not self._append_some((chunk,)):
-                pass
+        while not self._append_some((chunk,)):
+            pass
         if self._current is not None:
             self._current.last = number
 
-    def _append_at_once(self, chunk: bytes, number: int) -> bool:
-        """Append a line if that is all there is to do, and tell whether it was."""
-        current, size = self._current, len(chunk)
-        if current is None or current.is_torn or current.size + size > SEGMENT_BYTES or self._fsync == "always":
+    def record_at_once(self, chunk: bytes, number: int) -> bool:
+        """Append the recorded line *number* if that is all there is to do, and tell whether it was."""
+        current, quota, size = self._current, self._quota, len(chunk)
+        if (
+            current is None
+            or current.is_torn
+            or current.size + size > SEGMENT_BYTES
+            or quota.used + size > quota.max_bytes
+            or self._fsync == "always"
+        ):
             return False
-        self._quota.room(size)
         current.last = number  # first: a signal handler may end the call in between
-        count, _ = current.append((chunk,))
-        self._quota.used += count * size
-        return count > 0
+        if not current.append_one(chunk):
+            return False
+        quota.used += size
+        return True
 
     def forget(self, number: int) -> None:
         """

@@ -7,7 +7,6 @@ line comes back at least once, whoever dies at which moment.
 """
 
 import re
-import threading
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -58,7 +57,7 @@ class Spool:
         """Set the state of a spool that was not used yet."""
         if not re.fullmatch(r"[A-Za-z0-9-]+", writer_id):
             raise ConfigurationError(f"the writer id {writer_id!r} names files: give a UUID")
-        self._lock = threading.RLock()
+        self._lock = diagnostics.lock()
         self._is_busy = False
         self.problem: str | None = None
         """Why the last line found no room; None after a success."""
@@ -78,20 +77,25 @@ class Spool:
 
     def _attempt(self, work: Callable[..., None], *arguments: Any) -> bool:
         """Tell whether *work* could be done; what the disk does, and a signal handler in the middle, is a problem."""
-        with diagnostics.Later(), self._lock:
-            if self._is_busy:
+        try:
+            with self._lock:
+                if not self._is_busy:
+                    return self._do(work, *arguments)
                 self.problem = "a signal handler came in the middle of the spool's work"
                 return False
-            self._is_busy = True
-            try:
-                work(*arguments)
-            except (SpoolError, OSError) as error:
-                self._fail(error)
-            else:
-                return True
-            finally:
-                self._is_busy = False
-        return False
+        finally:
+            diagnostics.tell()
+
+    def _do(self, work: Callable[..., None], *arguments: Any) -> bool:
+        self._is_busy = True
+        try:
+            work(*arguments)
+        except (SpoolError, OSError) as error:
+            self._fail(error)
+            return False
+        finally:
+            self._is_busy = False
+        return True
 
     def _fail(self, error: Exception) -> None:
         what = error.strerror or error if isinstance(error, OSError) else ""
@@ -123,9 +127,21 @@ class Spool:
         :param number: as :meth:`forget` takes it; never less than that of the line before.
         :raises ValueError: it is no line, as for :meth:`append`.
         """
-        is_recorded = self._attempt(self._writer.record, _encode(line), number)
-        if is_recorded:
-            self.problem = None
+        chunk = _encode(line)
+        with self._lock:
+            if not self._is_busy:
+                self._is_busy = True
+                try:
+                    is_recorded = self._writer.record_at_once(chunk, number)
+                finally:
+                    self._is_busy = False
+                if is_recorded:
+                    self.problem = None
+                    return True
+            is_recorded = self._attempt(self._writer.record, chunk, number)
+            if is_recorded:
+                self.problem = None
+        diagnostics.tell()
         return is_recorded
 
     def forget(self, number: int) -> None:
@@ -243,7 +259,7 @@ class Spool:
 
 
 def _encode(line: str) -> bytes:
-    chunk = line.encode() + b"\n"
-    if len(chunk) > segment.MAX_LINE or chunk.find(b"\n") != len(chunk) - 1:
+    chunk = f"{line}\n".encode()
+    if len(chunk) > segment.MAX_LINE or "\n" in line:
         raise ValueError(f"a line of {len(chunk)} bytes is longer than {segment.MAX_LINE}, or several")
     return chunk

@@ -1,4 +1,4 @@
-"""The command: start a PostgreSQL, measure the figures asked for, tell and keep what came out."""
+"""Measure how fast it is, on a PostgreSQL of its own. Exit status: 0 all figures are what they must be, 1 not."""
 
 import argparse
 import importlib
@@ -8,12 +8,17 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from . import report
-from .figures import FIGURES, Measured
+from pglog_audit.errors import AuditError
+
+from . import picture, pythons, report
+from .comparison import Cost, compare
+from .figures import LETTERS, Measured
 from .scale import FULL, QUICK, Scale
 from .server import Server
 
@@ -29,61 +34,126 @@ SUBJECTS = {
 """Modules of this package, each with ``measure(scale, server)``, and the letters of what it measures."""
 
 
+@dataclass
+class Run:
+    """What was measured so far."""
+
+    measured: dict[str, Measured] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what *arguments* ask for; return 0 if all is what it must be, 1 if not."""
-    options = _parser().parse_args(arguments)
+    """Measure what *arguments* ask for; return the exit status."""
+    options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped and removed
+    run = Run()
     try:
-        measured = _measure(options.only, QUICK if options.quick else FULL)
+        with _pythons(options) as found, Server() as server:
+            scale = replace(QUICK if options.quick else FULL, pythons=found, only=options.only)
+            _measure(run, scale, server, with_peers=options.picture is not None)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    print(report.table(measured))
-    if options.json:
-        options.json.write_text(json.dumps(report.as_json(measured, _machine()), indent=2) + "\n", "utf-8")
-    missed = report.missed(measured)
+    except AuditError as error:
+        print(f"python -m tests.benchmarks: {error}", file=sys.stderr)
+        return 2
+    finally:
+        _tell(run)
+    _write(run, options)
+    missed = report.missed(run.measured)
     if missed:
         print(f"not what they must be: {', '.join(missed)}", file=sys.stderr)
     return 1 if missed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a rough answer, in under two minutes")
-    parser.add_argument("--only", type=_letters, default=_letters(), metavar="a,d", help="measure these figures")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there, too")
-    return parser
+    parser.add_argument("--only", type=_letters, default=LETTERS, metavar="a,d", help="measure these figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write there all that was measured")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="measure the peers, and draw them as SVG there")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="write the table into this README.md")
+    parser.add_argument(
+        "--python",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help="measure the caller on this Python, too, which has the extra 'bench'; by default, unless --quick is "
+        "given, on all that are found, in virtual environments",
+    )
+    options = parser.parse_args(arguments)
+    if options.readme and (options.quick or options.only != LETTERS):
+        parser.error("--readme wants all figures, and no rough ones: leave out --quick and --only")
+    return options
 
 
-def _letters(text: str = "") -> list[str]:
-    known = [figure.letter for figure in FIGURES]
-    letters = [letter.strip() for letter in text.split(",")] if text else known
-    unknown = [letter for letter in letters if letter not in known]
+def _letters(text: str) -> str:
+    letters = [letter.strip() for letter in text.split(",")]
+    unknown = [letter for letter in letters if letter not in tuple(LETTERS)]
     if unknown:
-        raise argparse.ArgumentTypeError(
-            f"no such figure: {', '.join(map(repr, unknown))}; there are {known[0]} to {known[-1]}"
-        )
-    return letters
+        names = ", ".join(map(repr, unknown))
+        raise argparse.ArgumentTypeError(f"no such figure: {names}; there are {LETTERS[0]} to {LETTERS[-1]}")
+    return "".join(sorted(set(letters)))
 
 
-def _measure(letters: Sequence[str], scale: Scale) -> dict[str, Measured]:
-    """Return what was measured of *letters*, while telling how it goes on stderr."""
-    measured: dict[str, Measured] = {}
-    with Server() as server:
-        for name in _subjects(letters):
-            begin = time.monotonic()
-            print(f"{name} …", end=" ", flush=True, file=sys.stderr)
-            measured |= importlib.import_module(f".{name}", __package__).measure(scale, server)
-            print(f"{time.monotonic() - begin:.0f} s", file=sys.stderr)
-    return {letter: measured[letter] for letter in letters}
+def _pythons(options: argparse.Namespace) -> AbstractContextManager[Mapping[str, Path]]:
+    if options.python or options.quick or not set(SUBJECTS["caller"]) & set(options.only):
+        return nullcontext(pythons.given(options.python or []))
+    return pythons.installed()
 
 
-def _subjects(letters: Sequence[str]) -> Iterator[str]:
-    return (name for name, theirs in SUBJECTS.items() if set(theirs) & set(letters))
+def _measure(run: Run, scale: Scale, server: Server, *, with_peers: bool) -> None:
+    """Fill *run*, and tell on stderr how it goes."""
+    run.machine = _machine(server)
+    for name in _subjects(scale):
+        with _told(name):
+            subject = importlib.import_module(f".{name}", __package__)
+            measured = subject.measure(scale, server)
+        run.measured |= {letter: one for letter, one in measured.items() if scale.wants(letter)}
+    if with_peers:
+        with _told("peers"):
+            run.costs = compare(scale, server)
 
 
-def _machine() -> dict[str, Any]:
-    return {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()}
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    begin = time.monotonic()
+    print(f"{name} …", end=" ", flush=True, file=sys.stderr)
+    yield
+    print(f"{time.monotonic() - begin:.0f} s", file=sys.stderr)
+
+
+def _subjects(scale: Scale) -> Iterator[str]:
+    return (name for name, letters in SUBJECTS.items() if any(map(scale.wants, letters)))
+
+
+def _machine(server: Server) -> dict[str, Any]:
+    return {
+        "Python": platform.python_version(),
+        "PostgreSQL": server.postgres.version,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+    }
+
+
+def _tell(run: Run) -> None:
+    """Print what was measured, were it only a part."""
+    if run.measured:
+        print(report.table(run.measured))
+    if run.costs:
+        print(report.peers(run.costs))
+
+
+def _write(run: Run, options: argparse.Namespace) -> None:
+    """Write the files that were asked for."""
+    if options.json:
+        text = json.dumps(report.as_json(run.measured, run.costs, run.machine), indent=2, ensure_ascii=False)
+        options.json.write_text(f"{text}\n", "utf-8")
+    if options.picture:
+        options.picture.write_text(picture.draw(run.costs), "utf-8")
+    if options.readme:
+        report.replace_in(options.readme, report.markdown(run.measured, run.machine))
 
 
 if __name__ == "__main__":

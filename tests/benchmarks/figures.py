@@ -40,3 +40,4 @@ FIGURES = (
     Figure("k", "rows/s of the replay of 1,000,000 spooled lines ÷ those of d", 0.8, 1.0, at_most=False),
     Figure("l", "import of pglog_audit ÷ of the modules it cannot do without", 1.5, 1.2, at_most=True),
 )
+LETTERS = "".join(figure.letter for figure in FIGURES)

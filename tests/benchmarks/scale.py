@@ -1,8 +1,11 @@
 """How much is measured, and how: in turns, because two numbers of different minutes cannot be compared."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
+
+from .figures import LETTERS
 
 _QUICK_SHARE = 20
 _FEWEST = 1000
@@ -10,10 +13,18 @@ _FEWEST = 1000
 
 @dataclass(frozen=True)
 class Scale:
-    """How many *rounds* each figure is measured in, and whether a rough answer will do."""
+    """How much is measured: in how many rounds, whether a rough answer will do, and what of all."""
 
     rounds: int
     quick: bool
+    pythons: Mapping[str, Path] = field(default_factory=dict)
+    """The interpreters on which the caller is measured, by version."""
+    only: str = LETTERS
+    """The figures that are asked for."""
+
+    def wants(self, letter: str) -> bool:
+        """Tell whether the figure of that *letter* is asked for."""
+        return letter in self.only
 
     def events(self, full: int) -> int:
         """Return how many events are enough: *full*, or a part of them for a rough answer."""

@@ -8,9 +8,10 @@ import logging
 import random
 from collections.abc import Iterator
 from itertools import cycle, islice
+from typing import Any
 from uuid import UUID
 
-from pglog_audit import audit
+from pglog_audit import audit, audit_context
 
 USERS, EVENTS = 2_000, 500
 _DIFFERENT = 10_000
@@ -38,6 +39,28 @@ def log(logger: logging.Logger, count: int) -> None:
                 metadata={"field": "logo", "size": 48213, "format": "png", "was": None},
             ),
         )
+
+
+def log_nested(logger: logging.Logger, count: int) -> None:
+    """Log *count* events with a larger metadata, in the context of a request."""
+    info = logger.info
+    with audit_context(user_id=_IDS[0][0], request_id=_IDS[0][3], user_label="Ada Lovelace", source_ip="192.0.2.7"):
+        for (_, event_id, target_id, _), metadata in zip(ids(count), nested_metadata(count), strict=True):
+            info(
+                "Guest list imported",
+                extra=audit(
+                    "guest_list.import",
+                    event_id=event_id,
+                    target_id=target_id,
+                    entity_type="guest_list",
+                    metadata=metadata,
+                ),
+            )
+
+
+def nested_metadata(count: int) -> Iterator[dict[str, Any]]:
+    """Return the metadata of *count* events, of 2 kB as JSON each: a summary, and a list of guests."""
+    return islice(cycle(_NESTED), count)
 
 
 def lines_of(count: int) -> list[str]:
@@ -82,4 +105,20 @@ def _uuid(chance: random.Random) -> UUID:
     return UUID(int=chance.getrandbits(128), version=4)
 
 
+def _make_nested(chance: random.Random) -> dict[str, Any]:
+    guests = [
+        {
+            "id": str(_uuid(chance)),
+            "name": {"given": "Ada", "family": f"Guest {n}"},
+            "seats": chance.randrange(1, 9),
+            "tags": ["vip", "vegetarian"],
+            "checked_in": None,
+            "paid": True,
+        }
+        for n in range(11)
+    ]
+    return {"file": {"name": "guests.csv", "size": 18_213}, "skipped": 0, "ratio": chance.random(), "guests": guests}
+
+
 _IDS = list(_make_ids())
+_NESTED = [_make_nested(random.Random(n)) for n in range(50)]

@@ -1,6 +1,7 @@
 """Warnings about the audit trail itself."""
 
 import logging
+import threading
 
 import pytest
 
@@ -69,15 +70,38 @@ def test_a_reset_forgets(clock, caplog):
     assert messages(caplog) == ["lost", "lost"]
 
 
-def test_warnings_wait_for_the_end_of_a_block(caplog):
-    """While locks are held nothing is logged; the outermost block tells everything, once and in order."""
+def test_warnings_wait_until_locks_are_free(caplog):
+    """While the thread has one of them nothing is logged; then everything is told, once and in order."""
     diagnostics.reset()
-    with diagnostics.Later():
+    first, second = diagnostics.lock(), diagnostics.lock()
+    with first:
         diagnostics.warn("a", "first")
-        with diagnostics.Later():
+        with second:
             diagnostics.warn("b", "second %d", 2)
             diagnostics.warn("a", "first again")
+        diagnostics.tell()
         assert caplog.messages == []
+    diagnostics.tell()
     assert caplog.messages == ["first", "second 2"]
     diagnostics.warn("c", "at once")
     assert caplog.messages[-1] == "at once"
+
+
+def test_a_lock_that_another_thread_has_holds_up_no_warning(caplog):
+    """Only who has one may be waited for by a handler."""
+    diagnostics.reset()
+    held, done = threading.Event(), threading.Event()
+    lock = diagnostics.lock()
+
+    def hold():
+        with lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    diagnostics.warn("a", "at once")
+    done.set()
+    thread.join()
+    assert caplog.messages == ["at once"]
