@@ -34,8 +34,8 @@ def peers(costs: Mapping[str, Cost]) -> str:
 
 def markdown(measured: Mapping[str, Measured], machine: Mapping[str, Any]) -> str:
     """Return the table for the README, with what it was measured on."""
-    rows = [("", "figure", "must", "aim", "measured", "behind it"), ("---",) * 6]
-    rows += [(*row[:5], row[6]) for row in _rows(measured)]
+    rows = [["", "figure", "must", "aim", "measured", "behind it"], ["---"] * 6]
+    rows += [[*row[:5], row[6]] for row in _rows(measured)]
     told = ", ".join(f"{name} {value}" for name, value in machine.items())
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\nMeasured on {told}.\n"
 
