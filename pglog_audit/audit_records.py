@@ -14,14 +14,13 @@ def is_audit_record(record: logging.LogRecord) -> bool:
     """Tell whether *record* was logged with an ``audit`` extra."""
     # psycopg and its pool log from threads of their own; a filter that adds ``audit`` to every record must not make
     # the writer its own source.
-    return "audit" in record.__dict__ and not (record.name.startswith("psycopg") and _is_of_psycopg(record))
+    return "audit" in record.__dict__ and not _is_of_psycopg(record)
 
 
 def take_event(record: logging.LogRecord) -> bool:
     """Tell whether *record* is an audit record, for a handler that it just reached; warn of one that should be."""
     if is_audit_record(record) or find_misplaced(record):
-        if call_sites.unheard:
-            call_sites.hear(record.audit)  # type: ignore[attr-defined] # is_audit_record
+        call_sites.hear(record.audit)  # type: ignore[attr-defined] # is_audit_record
         return True
     if not _is_of_psycopg(record) and not call_sites.hear_bare(record) and record.name not in _heard_elsewhere:
         _check_elsewhere(record)

@@ -32,42 +32,13 @@ _MAX_DEPTH = 100
 _MAX_NAME = 256
 _MAX_CONTAINERS = 1000
 _MAX_NAMES_KNOWN = 4096
-_MAX_SHAPES = 1000
-_MAX_SHAPE = 64
-_EMPTY: dict[str, Any] = {}
-_PLAIN_FIELDS = CALLER_FIELDS - {"occurred_at"}
-_FIELD_TYPES = frozenset({str, UUID})
+PLAIN_FIELDS = CALLER_FIELDS - JSON_FIELDS - {"occurred_at"}
+PLAIN_TYPES = frozenset({str, UUID})
+"""Of these fields: a value of such a type can be encoded as it is, if it is not too long a text."""
 _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ARRAYS = (list, tuple, Set, deque)
 _UNREADABLE = "__could_not_encode__"
-
-
-class _Names:
-    """Which names of a dict may stand as they are; remembered, since the same ones come again and again."""
-
-    def __init__(self, masker: Masker) -> None:
-        self._masker = masker
-        self._plain: set[str] = set()
-
-    def are_plain(self, names: Iterable[Any]) -> bool:
-        return self._plain.issuperset(names) or all(map(self._is_plain, names))
-
-    def _is_plain(self, name: Any) -> bool:
-        if type(name) is not str:
-            return False
-        if name in self._plain:
-            return True
-        plain = (
-            len(name) <= _MAX_NAME
-            and "\0" not in name
-            and not _SURROGATE.search(name)
-            and not self._masker.is_secret(name)
-            and not may_hold_secret(orjson.dumps(name).decode())
-        )
-        if plain and len(self._plain) < _MAX_NAMES_KNOWN:
-            self._plain.add(name)
-        return plain
 
 
 class Cleaner:
@@ -75,58 +46,53 @@ class Cleaner:
 
     def __init__(self, masker: Masker) -> None:
         self.masker = masker
-        self._names = _Names(masker)
-        # The names of a dict and the types of its values, where these alone tell that it is plain: most log calls of an
-        # application make the same few.
-        self._plain_events: set[tuple[Any, ...]] = set()
-        self._plain_objects: set[tuple[Any, ...]] = set()
+        self._plain_names: set[str] = set()
+        """Names of a dict that may stand as they are; remembered, since the same ones come again and again."""
 
-    def is_plain(self, event: dict[str, Any]) -> bool:
-        """Tell whether the fields of *event* can be encoded as they are, if no text is too long; in doubt no."""
-        metadata = event.get("metadata", _EMPTY)
-        return (
-            (*event, *map(type, event.values())) in self._plain_events
-            and ((*metadata, *map(type, metadata.values())) in self._plain_objects or self.is_plain_object(metadata))
-        ) or self._has_plain_fields(event)
-
-    def _has_plain_fields(self, event: dict[str, Any]) -> bool:
-        objects = event.keys() & JSON_FIELDS
-        if not all(
-            type(event[name]) in _FIELD_TYPES or (type(event[name]) is int and name in ID_FIELDS)
-            for name in event.keys() - objects
-        ):
-            return False
-        if not (_PLAIN_FIELDS.issuperset(event) and all(self.is_plain_object(event[name]) for name in objects)):
-            return False
-        if "changes" not in event:
-            _remember(self._plain_events, event)
-        return True
+    def is_plain_field(self, name: Any, value: Any) -> bool:
+        """Tell whether the field *name* of an event can be encoded as it is; in doubt no."""
+        if name in JSON_FIELDS:
+            return self.is_plain_object(value)
+        return (type(value) in PLAIN_TYPES and name in PLAIN_FIELDS) or (type(value) is int and name in ID_FIELDS)
 
     def is_plain_object(self, value: Any) -> bool:
         """Tell whether *value* is a dict that can be encoded as it is; in doubt no."""
         if type(value) is not dict:
             return False
+        for name, item in value.items():
+            if name not in self._plain_names or type(item) not in _LITTLE_TYPES:
+                return self._is_plain_tree(value)
+        return True
+
+    def _is_plain_tree(self, value: dict[str, Any]) -> bool:
         containers: list[Any] = [value]
         for container in containers:
             # A small value can hold itself, or the same list a billion times.
             if len(containers) > _MAX_CONTAINERS:
                 return False
             if type(container) is dict:
-                if not self._names.are_plain(container):
+                if not (self._plain_names.issuperset(container) or all(map(self._is_plain_name, container))):
                     return False
                 container = container.values()
-            # Most hold nothing else, which is known without a look at each.
-            if _LITTLE_TYPES.issuperset(map(type, container)):
-                continue
-            for item in container:
-                kind = type(item)
-                if kind is dict or kind is list:
-                    containers.append(item)
-                elif kind not in _LITTLE_TYPES and (kind is not float or item - item != 0.0):  # NaN and infinity
-                    return False
-        if len(containers) == 1 and _LITTLE_TYPES.issuperset(map(type, value.values())):
-            _remember(self._plain_objects, value)
+            if not (_LITTLE_TYPES.issuperset(map(type, container)) or _add_containers(container, containers)):
+                return False
         return True
+
+    def _is_plain_name(self, name: Any) -> bool:
+        if type(name) is not str:
+            return False
+        if name in self._plain_names:
+            return True
+        plain = (
+            len(name) <= _MAX_NAME
+            and "\0" not in name
+            and not _SURROGATE.search(name)
+            and not self.masker.is_secret(name)
+            and not may_hold_secret(orjson.dumps(name).decode())
+        )
+        if plain and len(self._plain_names) < _MAX_NAMES_KNOWN:
+            self._plain_names.add(name)
+        return plain
 
     def finish(self, snapshot: str) -> str:
         """Return *snapshot* with the secrets inside its texts masked, and without fields that are empty texts."""
@@ -146,9 +112,15 @@ class Cleaner:
         return Cleaning(self.masker, budget)
 
 
-def _remember(shapes: set[tuple[Any, ...]], plain: dict[str, Any]) -> None:
-    if len(plain) <= _MAX_SHAPE and len(shapes) < _MAX_SHAPES:
-        shapes.add((*plain, *map(type, plain.values())))
+def _add_containers(values: Iterable[Any], containers: list[Any]) -> bool:
+    """Add what holds further values to *containers*, and tell whether the others are plain."""
+    for value in values:
+        kind = type(value)
+        if kind is dict or kind is list:
+            containers.append(value)
+        elif kind not in _LITTLE_TYPES and (kind is not float or value - value != 0.0):  # JSON has no NaN, no infinity
+            return False
+    return True
 
 
 def has_plain_texts(event: Mapping[str, Any]) -> bool:

@@ -17,13 +17,14 @@ import orjson
 
 from . import call_sites, diagnostics, libraries
 from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines, outcome_of
-from .cleaning import Cleaner, has_plain_texts
+from .cleaning import PLAIN_FIELDS, PLAIN_TYPES, Cleaner, has_plain_texts
 from .context import current_context
 from .errors import ConfigurationError
 from .event import OUTCOMES
+from .libraries import TRACER
 from .masking import Masker, MaskWith
 from .references import resolve
-from .request_id import RequestIdSource, is_id, sources
+from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 
 MAX_PLAIN_LINE = MAX_LINE // 4
 """Characters up to which a line needs no cap: four bytes each at most."""
@@ -111,11 +112,14 @@ class AuditFormatter(logging.Formatter):
             event["outcome"] = "success"
         self._complete(event, given, record)
         try:
-            if not (
-                self._cleaner.is_plain(event)
-                and (event.get("action") in self._known_actions or self._is_good_action(event.get("action")))
-                and event["outcome"] in OUTCOMES
-            ):
+            for name, value in event.items():
+                if type(value) in PLAIN_TYPES and name in PLAIN_FIELDS:
+                    continue
+                if not self._cleaner.is_plain_field(name, value):
+                    return None
+            if not (event["action"] in self._known_actions or self._is_good_action(event["action"])):
+                return None
+            if event["outcome"] not in OUTCOMES:
                 return None
             event["occurred_at"] = record.created
             line = orjson.dumps(event, None, _PASS_ON).decode()
@@ -139,12 +143,13 @@ class AuditFormatter(logging.Formatter):
         """Add to *event* what only the record knows."""
         if self.service is not None:
             event.setdefault("service", self.service)
-        if not is_id(given.get("request_id")):
+        request_id = given.get("request_id")
+        if not (type(request_id) is str and len(request_id) > LONGEST_NO_ID) and not is_id(request_id):
             self._find_request_id(event, record)
-        if "trace_id" in event or libraries.TRACER in sys.modules:
+        if "trace_id" in event or TRACER in sys.modules:
             _find_trace_id(event)
         if self._store_message and "message" not in event:
-            event["message"] = _message(record)
+            event["message"] = record.msg if type(record.msg) is str and not record.args else _message(record)
 
     def _find_request_id(self, event: dict[str, Any], record: logging.LogRecord) -> None:
         for source in self._request_id_sources:
@@ -182,8 +187,6 @@ def _find_trace_id(event: dict[str, Any]) -> None:
 
 
 def _message(record: logging.LogRecord) -> str:
-    if type(record.msg) is str and not record.args:
-        return record.msg
     with suppress(Exception):
         return record.getMessage()
     # Wrong arguments for the format, or an argument's own __str__; or the message's.

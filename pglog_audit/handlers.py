@@ -80,7 +80,7 @@ class AuditHandler(UnlockedHandler):
         if self._is_noop:
             return
         try:
-            writer = self._writer if self._writer and self._is_holding else self._take_writer()
+            writer = self._writer if self._is_holding and self._writer else self._take_writer()
             writer.submit(self.formatter.snapshot(record))
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)

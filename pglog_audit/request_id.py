@@ -14,18 +14,16 @@ RequestIdSource: TypeAlias = str | Callable[[], Any] | ContextVar[Any]
 Source: TypeAlias = Callable[[logging.LogRecord], Any]
 
 _NO_ID = frozenset({"", "-", "none", "null"})
-_LONGEST_NO_ID = 4
+LONGEST_NO_ID = 4
 
 
 def is_id(value: Any) -> bool:
     """Tell whether *value* is an id and not one of the words that log formats print for none."""
-    if type(value) is str and len(value) > _LONGEST_NO_ID:
-        return True
     if value is None:
         return False
     try:
         text = str(value)
-        return len(text) > _LONGEST_NO_ID or text.lower() not in _NO_ID
+        return len(text) > LONGEST_NO_ID or text.lower() not in _NO_ID
     except Exception:  # noqa: BLE001 - a proxy of the application's, bound to no request
         return False
 
