@@ -1,5 +1,5 @@
 -- One JSON array of lines becomes rows; a line that is a row already makes no second one.
 INSERT INTO {table} ({columns})
 SELECT {values}
-FROM jsonb_to_recordset(%(lines)s::jsonb) AS line ({definitions}){user_columns}
+FROM json_to_recordset(%(lines)s) AS line ({definitions}){user_columns}
 ON CONFLICT DO NOTHING

@@ -53,16 +53,18 @@ COMMENT ON COLUMN {table}.writer_id IS 'the process that wrote it';
 COMMENT ON COLUMN {table}.writer_seq IS 'its number among that writer''s lines, without gaps';
 
 -- Read backwards they give newest first; written in this order they grow at their right end and stay dense.
-CREATE INDEX {newest} ON {table} (occurred_at, id);
-CREATE INDEX {by_event} ON {table} (event_id, occurred_at, id) WHERE event_id IS NOT NULL;
-CREATE INDEX {by_user} ON {table} (user_id, occurred_at, id) WHERE user_id IS NOT NULL;
-CREATE INDEX {by_target} ON {table} (target_id, occurred_at, id) WHERE target_id IS NOT NULL;
-CREATE INDEX {by_entity} ON {table} (entity_type, occurred_at, id) WHERE entity_type IS NOT NULL;
-CREATE INDEX {by_action} ON {table} (action, occurred_at, id);
-CREATE INDEX {by_tenant} ON {table} (tenant_id, occurred_at, id) WHERE tenant_id IS NOT NULL;
-CREATE INDEX {by_request} ON {table} (request_id, occurred_at, id) WHERE request_id IS NOT NULL;
+-- Without the id, which only orders events of one moment: keys a third shorter, and the sort that is left is of a few rows.
+CREATE INDEX {newest} ON {table} (occurred_at);
+CREATE INDEX {by_event} ON {table} (event_id, occurred_at) WHERE event_id IS NOT NULL;
+CREATE INDEX {by_user} ON {table} (user_id, occurred_at) WHERE user_id IS NOT NULL;
+CREATE INDEX {by_target} ON {table} (target_id, occurred_at) WHERE target_id IS NOT NULL;
+CREATE INDEX {by_entity} ON {table} (entity_type, occurred_at) WHERE entity_type IS NOT NULL;
+CREATE INDEX {by_action} ON {table} (action, occurred_at);
+CREATE INDEX {by_tenant} ON {table} (tenant_id, occurred_at) WHERE tenant_id IS NOT NULL;
+-- A request causes few events: they are sorted when they are asked for, and share one key in the index.
+CREATE INDEX {by_request} ON {table} (request_id) WHERE request_id IS NOT NULL;
 -- Success is what nearly every row says; to look for it is to read newest.
-CREATE INDEX {by_outcome} ON {table} (occurred_at, id) WHERE outcome <> 'success';
+CREATE INDEX {by_outcome} ON {table} (occurred_at) WHERE outcome <> 'success';
 
 CREATE OR REPLACE FUNCTION {guard}() RETURNS trigger LANGUAGE plpgsql AS $guard$
 BEGIN
