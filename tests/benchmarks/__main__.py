@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a rough answer, in under two minutes")
-    parser.add_argument("--only", type=_letters, default=LETTERS, metavar="a,d", help="measure these figures")
+    parser.add_argument("--only", type=_letters, default=",".join(LETTERS), metavar="a,d", help="measure these figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write there all that was measured")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="measure the peers, and draw them as SVG there")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="write the table into this README.md")

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from logging.handlers import QueueHandler
 from queue import Empty, SimpleQueue
 from statistics import median
@@ -42,9 +43,16 @@ class Candidate:
 
 def main(letter: str, rounds: int, bursts: int, spool: str) -> dict[str, list[float]]:
     """Return the microseconds of one call, by what was called, in each round."""
-    measurements = {name: _measurement(candidate, bursts) for name, candidate in _candidates(letter, spool).items()}
-    in_turns(1, measurements)
-    return in_turns(rounds, measurements)
+    measurements = {name: partial(_time_burst, each) for name, each in _candidates(letter, spool).items()}
+    in_turns(bursts, measurements)
+    medians = [_round(bursts, measurements) for _ in range(rounds)]
+    return {name: [each[name] for each in medians] for name in measurements}
+
+
+def _round(bursts: int, measurements: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Return the median burst of each; they take turns, so that a busy moment of the machine meets all of them."""
+    gc.collect()
+    return {name: median(numbers) for name, numbers in in_turns(bursts, measurements).items()}
 
 
 def _candidates(letter: str, spool: str) -> Mapping[str, Candidate]:
@@ -91,14 +99,6 @@ def _stock() -> Candidate:
 def _dump(count: int) -> None:
     for metadata in nested_metadata(count):
         json.dumps(metadata)
-
-
-def _measurement(candidate: Candidate, bursts: int) -> Callable[[], float]:
-    def measure() -> float:
-        gc.collect()
-        return median(_time_burst(candidate) for _ in range(bursts))
-
-    return measure
 
 
 def _time_burst(candidate: Candidate) -> float:

@@ -8,7 +8,7 @@ from .comparison import Cost
 from .report import number
 
 _WIDTH, _LEFT, _BAR, _STEP = 760, 130, 20, 30
-_LONGEST = _WIDTH - _LEFT - 110
+_LONGEST = _WIDTH - _LEFT - 140
 _CHARTS = (
     ("What a log call costs its caller, in microseconds (less is better)", "call_us", "µs"),
     ("From the log call to the row, rows a second (more is better)", "rows_per_s", "rows/s"),
