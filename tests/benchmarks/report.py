@@ -11,7 +11,16 @@ from .comparison import Cost
 from .figures import FIGURES, Figure, Measured
 
 BEGIN, END = "<!-- written by python -m tests.benchmarks: begin -->\n", "<!-- end -->\n"
-UNITS = {"per_s": "/s", "us": "µs", "ms": "ms", "s": "s", "mb": "MB", "mib": "MiB"}
+UNITS = {
+    "rows_per_s": "rows/s",
+    "events_per_s": "events/s",
+    "lines_per_s": "lines/s",
+    "us": "µs",
+    "ms": "ms",
+    "s": "s",
+    "mb": "MB",
+    "mib": "MiB",
+}
 """How the names of parts end, and what that is called."""
 
 
