@@ -23,14 +23,17 @@ _WARM_UP = 2_000
 
 def measure(scale: Scale, server: Server) -> dict[str, Measured]:
     """Measure the figure d."""
-    with server.database() as database, psycopg.connect(database.writer, autocommit=True) as connection:
-        with closing(PostgresHandler(database.writer)) as handler:
-            rows_per_s(handler, _WARM_UP)
-            copied_per_s(connection, _WARM_UP)
-            rows = scale.events(_ROWS)
-            ratio, ours, copied = compare(
-                scale.rounds, lambda: rows_per_s(handler, rows), lambda: copied_per_s(connection, rows)
-            )
+    rows = scale.events(_ROWS)
+    with (
+        server.database() as database,
+        psycopg.connect(database.writer, autocommit=True) as connection,
+        closing(PostgresHandler(database.writer)) as handler,
+    ):
+        rows_per_s(handler, _WARM_UP)
+        copied_per_s(connection, _WARM_UP)
+        ratio, ours, copied = compare(
+            scale.rounds, lambda: rows_per_s(handler, rows), lambda: copied_per_s(connection, rows)
+        )
     return {"d": Measured(ratio, {"writer_rows_per_s": ours, "copy_rows_per_s": copied})}
 
 

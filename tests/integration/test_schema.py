@@ -691,7 +691,7 @@ class TestIndexes:
         ],
     )
     def test_answer_newest_first(self, owner, condition):
-        """A page of a month is read off an index, for each question and for none; only what is of one moment is sorted."""
+        """A page of a month is read off an index, for each question and for none; events of one moment are sorted."""
         owner.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
         plan = owner.execute(
             "EXPLAIN (COSTS OFF) SELECT * FROM audit_log"
