@@ -60,7 +60,7 @@ class Segment:
         self.header = header
         self.unsynced: list[bytes] = []
         """Lines since the last sync."""
-        self._keeps_unsynced = keeps_unsynced
+        self.keeps_unsynced = keeps_unsynced
         self._identity = os.fstat(descriptor)
         self.begin = self._synced = self.size = len(header.render())
         self.is_torn = False
@@ -109,23 +109,7 @@ class Segment:
         self.is_torn = False
         return count, error
 
-    def append_one(self, chunk: bytes) -> bool:
-        """Append a line by one system call, and tell whether it is in the file: if not, nothing of it is to stay."""
-        self.is_torn = True  # as above
-        try:
-            is_whole = os.write(self.descriptor, chunk) == len(chunk)
-        except OSError:
-            is_whole = False
-        if is_whole:
-            self.size += len(chunk)
-            if self._keeps_unsynced:
-                self.unsynced.append(chunk)
-            self.is_torn = False
-        else:
-            self._cut_back()
-        return is_whole
-
-    def _cut_back(self) -> None:
+    def cut_back(self) -> None:
         """Take away what a write has left behind the last whole line."""
         with suppress(OSError):
             os.ftruncate(self.descriptor, self.size)
@@ -143,7 +127,7 @@ class Segment:
 
     def _account(self, chunks: Sequence[bytes], size: int) -> None:
         self.size += size
-        if self._keeps_unsynced:
+        if self.keeps_unsynced:
             self.unsynced += chunks
 
     def sync(self) -> None:

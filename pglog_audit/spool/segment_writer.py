@@ -9,6 +9,7 @@ though the kernel may have dropped the pages: https://wiki.postgresql.org/wiki/F
 """
 
 import errno
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -56,7 +57,11 @@ class SpoolWriter:
             self._current.last = number
 
     def record_at_once(self, chunk: bytes, number: int) -> bool:
-        """Append the recorded line *number* if that is all there is to do, and tell whether it was."""
+        """
+        Append the recorded line *number* if that is all there is to do, and tell whether it was.
+
+        Each log call comes through here: what other lines share with :meth:`record` is written out.
+        """
         current, quota, size = self._current, self._quota, len(chunk)
         if (
             current is None
@@ -66,10 +71,20 @@ class SpoolWriter:
             or self._fsync == "always"
         ):
             return False
-        current.last = number  # first: a signal handler may end the call in between
-        if not current.append_one(chunk):
+        # First, and torn until all is accounted for: a signal handler may end the call in between.
+        current.last, current.is_torn = number, True
+        try:
+            is_whole = os.write(current.descriptor, chunk) == size
+        except OSError:
+            is_whole = False
+        if not is_whole:
+            current.cut_back()
             return False
+        current.size += size
         quota.used += size
+        if current.keeps_unsynced:
+            current.unsynced.append(chunk)
+        current.is_torn = False
         return True
 
     def forget(self, number: int) -> None:

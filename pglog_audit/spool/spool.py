@@ -127,18 +127,17 @@ class Spool:
         :param number: as :meth:`forget` takes it; never less than that of the line before.
         :raises ValueError: it is no line, as for :meth:`append`.
         """
-        chunk = _encode(line)
         with self._lock:
-            if not self._is_busy:
+            if not self._is_busy and "\n" not in line:
                 self._is_busy = True
                 try:
-                    is_recorded = self._writer.record_at_once(chunk, number)
+                    is_recorded = self._writer.record_at_once(f"{line}\n".encode(), number)
                 finally:
                     self._is_busy = False
                 if is_recorded:
                     self.problem = None
                     return True
-            is_recorded = self._attempt(self._writer.record, chunk, number)
+            is_recorded = self._attempt(self._writer.record, _encode(line), number)
             if is_recorded:
                 self.problem = None
         diagnostics.tell()

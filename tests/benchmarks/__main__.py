@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"python -m tests.benchmarks: {error}", file=sys.stderr)
         return 2
     finally:
-        _tell(run)
-    _write(run, options)
+        _tell(run, options.json)
+    _publish(run, options)
     missed = report.missed(run.measured)
     if missed:
         print(f"not what they must be: {', '.join(missed)}", file=sys.stderr)
@@ -137,19 +137,19 @@ def _machine(server: Server) -> dict[str, Any]:
     }
 
 
-def _tell(run: Run) -> None:
-    """Print what was measured, were it only a part."""
+def _tell(run: Run, json_file: Path | None) -> None:
+    """Print and write what was measured, were it only a part because a subject failed after hours."""
     if run.measured:
         print(report.table(run.measured))
     if run.costs:
         print(report.peers(run.costs))
-
-
-def _write(run: Run, options: argparse.Namespace) -> None:
-    """Write the files that were asked for."""
-    if options.json:
+    if json_file:
         text = json.dumps(report.as_json(run.measured, run.costs, run.machine), indent=2, ensure_ascii=False)
-        options.json.write_text(f"{text}\n", "utf-8")
+        json_file.write_text(f"{text}\n", "utf-8")
+
+
+def _publish(run: Run, options: argparse.Namespace) -> None:
+    """Write what the README shows, where that was asked for."""
     if options.picture:
         options.picture.write_text(picture.draw(run.costs), "utf-8")
     if options.readme:

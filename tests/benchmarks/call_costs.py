@@ -4,8 +4,8 @@ The program that measures what a log call costs who makes it, once for each figu
 It calls in bursts, as a request does, and the median burst of a round counts. Neither queue has anybody who works it
 off meanwhile, since that is another cost, of the process: our writer waits for its conninfo, the stock handler's queue
 is emptied after each burst. Without that the collector would walk through all that waits in it; ours holds nothing that
-it looks at. What the call costs without them, the NullHandler's time with ``audit(...)``, is subtracted. The collector
-runs as it always does.
+it looks at. What the call costs without them, the NullHandler's time, is subtracted: with ``audit(...)``, as that is in
+a program with an audit handler. The collector runs as it always does.
 """
 
 import gc

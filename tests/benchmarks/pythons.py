@@ -41,7 +41,7 @@ def installed() -> Iterator[Mapping[str, Path]]:
 
 def _found() -> dict[str, Path]:
     names = ["python3", *(f"python3.{minor}" for minor in range(_OLDEST, _NEWEST + 1))]
-    paths = [Path(path) for name in names if (path := shutil.which(name))]
+    paths = [Path(place) for name in names if (place := shutil.which(name))]
     found: dict[str, Path] = {}
     for path in [*paths, *sorted(Path.home().glob(".pyenv/versions/*/bin/python"))]:
         try:

@@ -11,7 +11,16 @@ from .comparison import Cost
 from .figures import FIGURES, Figure, Measured
 
 BEGIN, END = "<!-- written by python -m tests.benchmarks: begin -->\n", "<!-- end -->\n"
-UNITS = {"per_s": "/s", "us": "µs", "ms": "ms", "s": "s", "mb": "MB", "mib": "MiB"}
+UNITS = {
+    "rows_per_s": "rows/s",
+    "events_per_s": "events/s",
+    "lines_per_s": "lines/s",
+    "us": "µs",
+    "ms": "ms",
+    "s": "s",
+    "mb": "MB",
+    "mib": "MiB",
+}
 """How the names of parts end, and what that is called."""
 
 
@@ -34,8 +43,8 @@ def peers(costs: Mapping[str, Cost]) -> str:
 
 def markdown(measured: Mapping[str, Measured], machine: Mapping[str, Any]) -> str:
     """Return the table for the README, with what it was measured on."""
-    rows = [("", "figure", "must", "aim", "measured", "behind it"), ("---",) * 6]
-    rows += [(*row[:5], row[6]) for row in _rows(measured)]
+    rows = [["", "figure", "must", "aim", "measured", "behind it"], ["---"] * 6]
+    rows += [[*row[:5], row[6]] for row in _rows(measured)]
     told = ", ".join(f"{name} {value}" for name, value in machine.items())
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\nMeasured on {told}.\n"
 

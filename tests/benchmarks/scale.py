@@ -39,7 +39,7 @@ def in_turns(rounds: int, measurements: Mapping[str, Callable[[], float]]) -> di
     """Take every measurement once a round, in the opposite order every other round, and return the numbers by name."""
     numbers: dict[str, list[float]] = {name: [] for name in measurements}
     for n in range(rounds):
-        for name in measurements if n % 2 == 0 else reversed(measurements):
+        for name in list(measurements)[:: -1 if n % 2 else 1]:
             numbers[name].append(measurements[name]())
     return numbers
 

@@ -58,6 +58,6 @@ class Server:
             self.postgres.start()  # a subject may have stopped it
             self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def _execute(self, statement: sql.Composable) -> None:
+    def _execute(self, statement: sql.SQL | sql.Composed) -> None:
         with psycopg.connect(self.postgres.conninfo(), autocommit=True) as connection:
             connection.execute(statement)

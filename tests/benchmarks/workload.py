@@ -80,7 +80,7 @@ def records(count: int) -> list[logging.LogRecord]:
     """Return the records of *count* log calls."""
     kept: list[logging.LogRecord] = []
     keeper = logging.Handler()
-    keeper.emit = kept.append  # type: ignore[method-assign]
+    keeper.emit = kept.append  # type: ignore[method-assign,assignment]
     log(logger_with("records", keeper), count)
     return kept
 

@@ -99,11 +99,14 @@ def test_the_nested_metadata_has_the_size_that_is_said():
 
 def test_the_table():
     """A row has the bounds, what was measured, which bound it keeps, and the numbers behind it with their units."""
-    measured = {"d": Measured(0.5, {"ours_per_s": 31_234.5}), "a": Measured(0.4, {"ours_us": 2.814, "on_3.11": 0.4})}
+    measured = {
+        "d": Measured(0.5, {"ours_rows_per_s": 31_234.5}),
+        "a": Measured(0.4, {"ours_us": 2.814, "on_3.11": 0.4}),
+    }
     _, a, d = report.table(measured).splitlines()
     assert a.split("  ")[0] == "a"
     assert a.endswith("≤ 0.7  ≤ 0.45  0.4       aim   ours 2.81 µs, on 3.11 0.4")
-    assert d.endswith("≥ 0.6  ≥ 0.75  0.5       none  ours 31,234 /s")
+    assert d.endswith("≥ 0.6  ≥ 0.75  0.5       none  ours 31,234 rows/s")
     assert report.missed(measured) == ["d"]
 
 
