@@ -105,8 +105,8 @@ def parts(measured: Measured) -> str:
 
 def _with_unit(name: str, value: str) -> str:
     for ending, unit in UNITS.items():
-        if name.endswith(f"_{ending}"):
-            return f"{name.removesuffix(f'_{ending}').replace('_', ' ')} {value} {unit}"
+        if f"_{name}".endswith(f"_{ending}"):
+            return f"{name.removesuffix(ending).replace('_', ' ')}{value} {unit}"
     return f"{name.replace('_', ' ')} {value}"
 
 

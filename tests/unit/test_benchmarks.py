@@ -101,11 +101,11 @@ def test_the_table():
     """A row has the bounds, what was measured, which bound it keeps, and the numbers behind it with their units."""
     measured = {
         "d": Measured(0.5, {"ours_rows_per_s": 31_234.5}),
-        "a": Measured(0.4, {"ours_us": 2.814, "on_3.11": 0.4}),
+        "a": Measured(0.4, {"ours_us": 2.814, "rows_per_s": 7, "on_3.11": 0.4}),
     }
     _, a, d = report.table(measured).splitlines()
     assert a.split("  ")[0] == "a"
-    assert a.endswith("≤ 0.7  ≤ 0.45  0.4       aim   ours 2.81 µs, on 3.11 0.4")
+    assert a.endswith("≤ 0.7  ≤ 0.45  0.4       aim   ours 2.81 µs, 7 rows/s, on 3.11 0.4")
     assert d.endswith("≥ 0.6  ≥ 0.75  0.5       none  ours 31,234 rows/s")
     assert report.missed(measured) == ["d"]
 
