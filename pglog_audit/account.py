@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import diagnostics, lines
@@ -55,7 +55,7 @@ class Account:
         if not is_kept:
             self.lose("refused", [refusal.line], refusal.reason)
             return
-        self._note("rejected", [refusal.line])
+        self._note("rejected", [lines.seq(refusal.line)])
         self.note_rejects([refusal])
 
     def note_rejects(self, refused: Sequence[Refusal]) -> None:
@@ -75,22 +75,22 @@ class Account:
 
     def note(self, reason: str, lost: Sequence[str]) -> None:
         """Count the lines *lost* for *reason*; the caller tells."""
-        self.lose_unseen(reason, len(lost))
-        self._note(reason, lost)
+        self.lose_unseen(reason, len(lost), map(lines.seq, lost))
 
-    def lose_unseen(self, reason: str, count: int) -> None:
-        """Count *count* lines as lost whose numbers nobody knows."""
+    def lose_unseen(self, reason: str, count: int, numbers: Iterable[int] = ()) -> None:
+        """Count *count* lines as lost that nobody has; a row tells of those *numbers*."""
         with self._lock:
             self._lost[reason] += count
+        self._note(reason, numbers)
 
     def _lose(self, reason: str, first: int, last: int, count: int) -> None:
         with self._lock:
             self._lost[reason] += count
             self._untold[reason].add(first, last, count)
 
-    def _note(self, reason: str, lost: Sequence[str]) -> None:
+    def _note(self, reason: str, numbers: Iterable[int]) -> None:
         with self._lock:
-            for seq in map(lines.seq, lost):
+            for seq in numbers:
                 self._untold[reason].add(seq, seq, 1)
 
     def fail(self, problem: str) -> None:

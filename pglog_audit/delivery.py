@@ -229,7 +229,9 @@ class Delivery:
         """Count lines that nobody has as lost, unless they are in the journal, and return how many are."""
         if not count or (self._backlog is not None and self._backlog.keep_journal()):
             return 0
-        self._account.lose_unseen(reason, count)
+        # Without a journal a line in the queue has no number yet; with one, nobody knows which it was.
+        numbers = [] if self._options.journal else [self._lines.draw() for _ in range(count)]
+        self._account.lose_unseen(reason, count, numbers)
         return count
 
     def _replay(self, *, others_fit: bool) -> None:

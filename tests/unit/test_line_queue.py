@@ -97,7 +97,7 @@ def test_a_line_is_put_at_once_while_there_is_ample_room():
     assert [line_queue.put_at_once(SNAPSHOT) for _ in range(8)] == [True] * 7 + [False]
     assert line_queue.submitted == line_queue.unsettled() == 7
     assert taken(line_queue) == list(range(1, 8))
-    assert line_queue.put_at_once('{"a":"' + "x" * 860 + '"}')
+    assert line_queue.put_at_once('{"a":"' + "x" * 865 + '"}')
     assert not line_queue.put_at_once(SNAPSHOT)
 
 
