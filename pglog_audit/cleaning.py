@@ -36,6 +36,7 @@ PLAIN_FIELDS = CALLER_FIELDS - JSON_FIELDS - {"occurred_at"}
 PLAIN_TYPES = frozenset({str, UUID})
 """Of these fields: a value of such a type can be encoded as it is, if it is not too long a text."""
 _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
+_CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ARRAYS = (list, tuple, Set, deque)
 _UNREADABLE = "__could_not_encode__"
@@ -50,31 +51,30 @@ class Cleaner:
         """Names of a dict that may stand as they are; remembered, since the same ones come again and again."""
 
     def is_plain_field(self, name: Any, value: Any) -> bool:
-        """Tell whether the field *name* of an event can be encoded as it is; in doubt no."""
-        if name in JSON_FIELDS:
-            return self.is_plain_object(value)
-        return (type(value) in PLAIN_TYPES and name in PLAIN_FIELDS) or (type(value) is int and name in ID_FIELDS)
-
-    def is_plain_object(self, value: Any) -> bool:
-        """Tell whether *value* is a dict that can be encoded as it is; in doubt no."""
-        if type(value) is not dict:
-            return False
-        for name, item in value.items():
-            if name not in self._plain_names or type(item) not in _LITTLE_TYPES:
+        """Tell whether a field that is none of PLAIN_FIELDS and PLAIN_TYPES can be encoded as it is; in doubt no."""
+        if type(value) is not dict or name not in JSON_FIELDS:
+            return type(value) is int and name in ID_FIELDS
+        for key, item in value.items():
+            if type(item) not in _LITTLE_TYPES or key not in self._plain_names:
                 return self._is_plain_tree(value)
         return True
 
     def _is_plain_tree(self, value: dict[str, Any]) -> bool:
-        containers: list[Any] = [value]
+        plain_names, containers = self._plain_names, list[Any]((value,))
         for container in containers:
+            values = container
+            if type(container) is dict:
+                if not (plain_names.issuperset(container) or all(map(self._is_plain_name, container))):
+                    return False
+                values = container.values()
+            for item in values:
+                kind = type(item)
+                if kind in _CONTAINERS:
+                    containers.append(item)
+                elif kind not in _LITTLE_TYPES and (kind is not float or item - item != 0.0):  # NaN and infinity
+                    return False
             # A small value can hold itself, or the same list a billion times.
             if len(containers) > _MAX_CONTAINERS:
-                return False
-            if type(container) is dict:
-                if not (self._plain_names.issuperset(container) or all(map(self._is_plain_name, container))):
-                    return False
-                container = container.values()
-            if not (_LITTLE_TYPES.issuperset(map(type, container)) or _add_containers(container, containers)):
                 return False
         return True
 
@@ -110,17 +110,6 @@ class Cleaner:
     def cleaning(self, budget: int) -> "Cleaning":
         """Return a walk that keeps about *budget* characters."""
         return Cleaning(self.masker, budget)
-
-
-def _add_containers(values: Iterable[Any], containers: list[Any]) -> bool:
-    """Add what holds further values to *containers*, and tell whether the others are plain."""
-    for value in values:
-        kind = type(value)
-        if kind is dict or kind is list:
-            containers.append(value)
-        elif kind not in _LITTLE_TYPES and (kind is not float or value - value != 0.0):  # JSON has no NaN, no infinity
-            return False
-    return True
 
 
 def has_plain_texts(event: Mapping[str, Any]) -> bool:

@@ -72,6 +72,7 @@ class AuditFormatter(logging.Formatter):
             mask_with = resolve("mask_with", mask_with)
         self._cleaner = Cleaner(Masker(mask, unmask, mask_with))
         self._careful = CarefulLines(self._cleaner)
+        self._is_plain_field = self._cleaner.is_plain_field
         self._request_id_sources = sources(request_id_from)
         self.service = service or os.environ.get("OTEL_SERVICE_NAME") or None
         self._store_message = store_message
@@ -108,28 +109,23 @@ class AuditFormatter(logging.Formatter):
         """Return the snapshot of the usual event, text and a small dict, as it is; None if it needs care."""
         context = current_context()
         event = {**context, **given} if context else dict.copy(given)
-        if "outcome" not in event:
-            event["outcome"] = "success"
-        self._complete(event, given, record)
         try:
+            # Few calls, and each field once: this is what a log call costs.
             for name, value in event.items():
-                if type(value) in PLAIN_TYPES and name in PLAIN_FIELDS:
-                    continue
-                if not self._cleaner.is_plain_field(name, value):
+                if not (type(value) in PLAIN_TYPES and name in PLAIN_FIELDS) and not self._is_plain_field(name, value):
                     return None
-            if not (event["action"] in self._known_actions or self._is_good_action(event["action"])):
+            if event["action"] not in self._known_actions and not self._is_good_action(event["action"]):
                 return None
-            if event["outcome"] not in OUTCOMES:
+            if event.setdefault("outcome", "success") not in OUTCOMES:
                 return None
+            self._complete(event, given, record)
             event["occurred_at"] = record.created
             line = orjson.dumps(event, None, _PASS_ON).decode()
         except Exception:  # noqa: BLE001 - whatever the caller's objects do
             # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
             return None
-        # A short line has no text that is too long.
-        if (len(line) > MAX_TEXT or not line.isascii()) and not has_plain_texts(event):
-            return None
-        return line if len(line) <= MAX_PLAIN_LINE and not ("\\" in line and "\\u0000" in line) else None
+        # A short line has no text that is too long, and without a backslash there is no NUL.
+        return line if (len(line) <= MAX_TEXT and line.isascii() and "\\" not in line) or _fits(line, event) else None
 
     def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
         """Return what the event says, from the record, its *given* ``audit`` and the context, unchecked."""
@@ -173,6 +169,10 @@ class AuditFormatter(logging.Formatter):
         if good and len(self._known_actions) < 10_000:
             self._known_actions.add(action)
         return good
+
+
+def _fits(line: str, event: Mapping[str, Any]) -> bool:
+    return len(line) <= MAX_PLAIN_LINE and not ("\\" in line and "\\u0000" in line) and has_plain_texts(event)
 
 
 def _find_trace_id(event: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Unpack
 
-from . import processes
+from . import call_sites, processes
 from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler
@@ -74,6 +74,18 @@ class AuditHandler(UnlockedHandler):
         super().__init__(level)
         self.formatter: AuditFormatter
         self.setFormatter(self._postgres_handler.formatter)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emit *record* if it is an audit record and the filters let it pass."""
+        # The usual case, without a call in between that could only say so.
+        if (
+            self._is_holding
+            and "audit" in record.__dict__
+            and not (call_sites.unheard or self.filters or record.name.startswith("psycopg"))
+        ):
+            self.emit(record)
+            return True
+        return super().handle(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the snapshot of *record*."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, ConnectionPool
 
@@ -15,8 +15,10 @@ from .conninfo import check_conninfo, find_conninfo
 from .errors import ConfigurationError
 from .event import CALLER_FIELDS
 from .references import resolve
-from .spool import IS_SUPPORTED, Fsync
 from .sql import check_table
+
+if TYPE_CHECKING:
+    from .spool import Fsync
 
 
 class HandlerOptions(TypedDict, total=False):
@@ -36,7 +38,7 @@ class HandlerOptions(TypedDict, total=False):
     spool: "str | os.PathLike[str] | None"
     spool_max_bytes: int
     journal: bool
-    fsync: Fsync
+    fsync: "Fsync"
     lifecycle: bool
     request_id_from: "str | Callable[[], Any] | ContextVar[Any] | Sequence[Any]"
     mask: Iterable[str]
@@ -73,7 +75,7 @@ class WriterOptions:
     spool: str | None = None
     spool_max_bytes: int = 1024**3
     journal: bool = False
-    fsync: Fsync = "rotate"
+    fsync: "Fsync" = "rotate"
     lifecycle: bool = True
 
     @property
@@ -153,14 +155,17 @@ def _check_spool(options: dict[str, Any]) -> None:
     for name in ("journal", "lifecycle"):
         if not isinstance(options.get(name, True), bool):
             raise ConfigurationError(f"{name} is {options[name]!r}: it must be True or False")
-    if options.get("fsync", "rotate") not in get_args(Fsync):
-        raise ConfigurationError(f"fsync is {options['fsync']!r}: write one of {', '.join(get_args(Fsync))}")
     spool = options.get("spool")
     if spool is None:
-        idle = [name for name in ("journal", "fsync", "spool_max_bytes") if options.get(name)]
+        idle = [name for name in ("journal", "spool_max_bytes") if options.get(name)]
+        idle += ["fsync"] if "fsync" in options else []
         if idle:
             raise ConfigurationError(f"{idle[0]} has no meaning without spool: name a directory with spool='…'")
         return
+    from .spool import IS_SUPPORTED, Fsync  # a dozen modules, which only who has one needs
+
+    if options.get("fsync", "rotate") not in get_args(Fsync):
+        raise ConfigurationError(f"fsync is {options['fsync']!r}: write one of {', '.join(get_args(Fsync))}")
     if not isinstance(spool, str | os.PathLike) or not os.fspath(spool) or "\0" in str(spool):
         raise ConfigurationError(f"spool is {spool!r}: it must be the path of a directory")
     if not IS_SUPPORTED:

@@ -7,14 +7,13 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import psycopg
 from uuid_utils import reseed_rng, uuid7
 
 from . import catalog, diagnostics, lines
 from .account import Account
-from .backlog import Backlog
 from .formatter import AuditFormatter
 from .options import HandlerOptions, read_options
 from .own_events import OwnEvents
@@ -22,6 +21,9 @@ from .store import Store
 from .unlocked_handler import UnlockedHandler
 from .verdict import Verdict, verdict, words
 from .written import Refusal, Written
+
+if TYPE_CHECKING:
+    from .backlog import Backlog
 
 _MAX_UNFORESEEN = 100
 _TRIES = 5
@@ -60,7 +62,9 @@ class PostgresHandler(UnlockedHandler):
         """What is on disk, with the option spool."""
         self._start()
         if self.options.spool is not None:
-            self.backlog = Backlog(self.options, self.writer_id, self.account, self.write)
+            from . import backlog  # with all of the spool, which only who has one needs
+
+            self.backlog = backlog.Backlog(self.options, self.writer_id, self.account, self.write)
         self.formatter: AuditFormatter
         self.setFormatter(formatter)
 

@@ -37,9 +37,7 @@ class UnlockedHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Emit *record* if it is an audit record and the filters let it pass."""
-        # What take_event() tells of the usual record, without the call.
-        is_usual = "audit" in record.__dict__ and not call_sites.unheard and not record.name.startswith("psycopg")
-        if not (is_usual or take_event(record)):
+        if not take_event(record):
             return False
         if self.filters:
             passed: Any = self.filter(record)

@@ -69,7 +69,16 @@ def _candidates(letter: str, spool: str) -> Mapping[str, Candidate]:
 def _ours(calls: Callable[[logging.Logger, int], None], **options: Any) -> Candidate:
     handler = AuditHandler(_wait_for_ever, capacity=10_000_000, max_bytes=2**32, batch_size=1, **options)
     logger = logger_with("ours", handler)
-    return Candidate(lambda count: calls(logger, count))
+
+    def clear() -> None:
+        """Do what the writer does with what waits, but for the rows."""
+        assert handler._writer is not None
+        line_queue, backlog = handler._writer._lines, handler._writer.writer.backlog
+        line_queue.settled += len(line_queue.take_all(lambda _: None))
+        if backlog is not None:
+            backlog.forget(line_queue.settled)
+
+    return Candidate(lambda count: calls(logger, count), clear)
 
 
 def _wait_for_ever() -> str:

@@ -692,7 +692,7 @@ class TestIndexes:
     )
     def test_answer_newest_first(self, owner, condition):
         """A page of a month is read off an index, for each question and for none; events of one moment are sorted."""
-        owner.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        owner.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
         plan = owner.execute(
             "EXPLAIN (COSTS OFF) SELECT * FROM audit_log"
             " WHERE occurred_at >= %(start)s AND occurred_at < %(end)s AND (occurred_at, id) < (%(end)s, %(id)s)"
