@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"python -m tests.benchmarks: {error}", file=sys.stderr)
         return 2
     finally:
-        _tell(run, options.json)
+        _tell(run, options)
     _publish(run, options)
     missed = report.missed(run.measured)
     if missed:
@@ -137,15 +137,17 @@ def _machine(server: Server) -> dict[str, Any]:
     }
 
 
-def _tell(run: Run, json_file: Path | None) -> None:
+def _tell(run: Run, options: argparse.Namespace) -> None:
     """Print and write what was measured, were it only a part because a subject failed after hours."""
     if run.measured:
         print(report.table(run.measured))
+        if options.quick:
+            print("A rough answer, from fewer rounds and events than the figures name.")
     if run.costs:
         print(report.peers(run.costs))
-    if json_file:
-        text = json.dumps(report.as_json(run.measured, run.costs, run.machine), indent=2, ensure_ascii=False)
-        json_file.write_text(f"{text}\n", "utf-8")
+    if options.json:
+        told = {"quick": options.quick, **report.as_json(run.measured, run.costs, run.machine)}
+        options.json.write_text(f"{json.dumps(told, indent=2, ensure_ascii=False)}\n", "utf-8")
 
 
 def _publish(run: Run, options: argparse.Namespace) -> None:
