@@ -14,7 +14,7 @@ from uuid import UUID
 from pglog_audit import audit, audit_context
 
 USERS, EVENTS = 2_000, 500
-_DIFFERENT = 100
+_DIFFERENT = 10_000
 """Calls until they repeat."""
 
 
