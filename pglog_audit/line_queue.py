@@ -170,10 +170,8 @@ class LineQueue:
 
     def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         """Return the numbered snapshot of *item*; None for a record that is none of ours."""
-        if isinstance(item, logging.LogRecord | lines.Guest):
+        if type(item) is not str:
             return self._take_guest(format_record(item) if isinstance(item, logging.LogRecord) else item)
-        if item is None:
-            return None
         is_numbered = lines.is_numbered(item)
         length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
         with self._lock:
