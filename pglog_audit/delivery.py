@@ -221,7 +221,8 @@ class Delivery:
         """Say what became of lines that are neither in the queue nor in hand: an exception came in between."""
         if not self._is_giving_up:
             missing = self._lines.missing()
-            self._lose_unseen("writer", missing)
+            if self._lose_unseen("writer", missing) and self.problem is None:
+                self._writer.tell(self._own_events)
             # At last: a further exception before rather counts them twice, and the journal keeps them.
             self._lines.settled += missing
 

@@ -78,4 +78,4 @@ def assert_counted(database, logger, expected):
     assert set(lost) <= {"writer"}
     # One that was stored in the moment of the hit may count as lost.
     assert trail.rows <= expected <= trail.rows + sum(lost.values())
-    assert sum(map(len, trail.wrong.values())) + trail.explained.total() == expected - trail.rows
+    assert sum(map(len, trail.wrong.values())) + trail.explained.total() >= expected - trail.rows
