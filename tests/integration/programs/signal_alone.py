@@ -19,7 +19,8 @@ def on_alarm(*_: object) -> None:
     global interruptions
     interruptions += 1
     logger.info("Alarm", extra=audit("alarm.ring"))
-    if is_ringing:
+    # A machine on which a row takes longer than that would never come to the end.
+    if is_ringing and interruptions < 100:
         signal.setitimer(signal.ITIMER_REAL, 0.003)
 
 
