@@ -96,7 +96,7 @@ class Cleaner:
 
     def finish(self, snapshot: str) -> str:
         """Return *snapshot* with the secrets inside its texts masked, and without fields that are empty texts."""
-        if not (may_hold_secret(snapshot) or '""' in snapshot):
+        if isinstance(snapshot, lines.Finished) or not (may_hold_secret(snapshot) or '""' in snapshot):
             return snapshot
         return lines.render({name: self._masked(value) for name, value in lines.parse(snapshot).items() if value != ""})
 

@@ -22,6 +22,7 @@ from .context import current_context
 from .errors import ConfigurationError
 from .event import OUTCOMES
 from .libraries import TRACER
+from .lines import Finished
 from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
@@ -78,7 +79,7 @@ class AuditFormatter(logging.Formatter):
         self._store_message = store_message
         self._known_actions: set[str] = set()
         is_standard = not (mask or unmask) and type(self).format is AuditFormatter.format
-        self.snapshot: Callable[[logging.LogRecord], str] = self._snapshot if is_standard else self.format
+        self.snapshot: Callable[[logging.LogRecord], str] = self._snapshot if is_standard else self._finished
         """Take the snapshot of a record for a queue, whose other side has the time to ``cleaning.finish`` it."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -87,6 +88,9 @@ class AuditFormatter(logging.Formatter):
         if snapshot is not None:
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
         return self._cleaner.finish(self._snapshot(record))
+
+    def _finished(self, record: logging.LogRecord) -> str:
+        return Finished(self.format(record))
 
     def _snapshot(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, in whose texts secrets may still stand."""

@@ -140,6 +140,16 @@ def test_a_million_events_of_a_script_are_a_million_rows(database):
     assert_exact(database, 1_000_000)
 
 
+def test_a_name_that_is_no_secret_here_is_none_on_the_way(database):
+    """What a handler's own options let stand is not masked by the built-in names later."""
+    logger = configure(database.writer, unmask=["page_token"])
+    logger.info("GET /?page_token=p7&password=x", extra=audit("page.read"))
+    flush(logger)
+    assert database.rows("SELECT message FROM audit_log WHERE action = 'page.read'") == [
+        {"message": "GET /?page_token=p7&password=***"}
+    ]
+
+
 @pytest.mark.parametrize("capacity", [1, 7, 100])
 @pytest.mark.parametrize("block_timeout", [5, None])
 def test_a_small_queue_loses_nothing_to_a_healthy_database(database, capacity, block_timeout, switch_often):
