@@ -6,22 +6,25 @@ dict afterwards changes nothing. The writer puts the head on it (id, writer and 
 """
 
 import logging
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 from . import call_sites, diagnostics, libraries
-from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines, outcome_of
-from .cleaning import PLAIN_FIELDS, PLAIN_TYPES, Cleaner, has_plain_texts
+from .careful_lines import MAX_LINE, outcome_of
+from .cleaning import Cleaner
 from .context import current_context
 from .errors import ConfigurationError
-from .event import OUTCOMES
+from .finishing import Finisher, is_known, remember_place, unreadable
 from .libraries import TRACER
+from .lines import Finished
 from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
@@ -30,6 +33,8 @@ MAX_PLAIN_LINE = MAX_LINE // 4
 """Characters up to which a line needs no cap: four bytes each at most."""
 
 _PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_MAX_CONTAINERS = 1000
+_EXACT = frozenset({str, int, bool, type(None), UUID})
 _PLAIN = (dict, call_sites.WatchedEvent)
 
 
@@ -70,62 +75,55 @@ class AuditFormatter(logging.Formatter):
             raise ConfigurationError(f"store_message is {store_message!r}: it must be True or False")
         if isinstance(mask_with, str) and ":" in mask_with:
             mask_with = resolve("mask_with", mask_with)
-        self._cleaner = Cleaner(Masker(mask, unmask, mask_with))
-        self._careful = CarefulLines(self._cleaner)
-        self._is_plain_field = self._cleaner.is_plain_field
+        self._finisher = Finisher(Cleaner(Masker(mask, unmask, mask_with)))
         self._request_id_sources = sources(request_id_from)
         self.service = service or os.environ.get("OTEL_SERVICE_NAME") or None
         self._store_message = store_message
-        self._known_actions: set[str] = set()
-        is_standard = not (mask or unmask) and type(self).format is AuditFormatter.format
-        self.snapshot: Callable[[logging.LogRecord], str] = self._snapshot if is_standard else self.format
-        """Take the snapshot of a record for a queue, whose other side has the time to ``cleaning.finish`` it."""
+        is_standard = not (mask or unmask) and mask_with == "***" and type(self).format is AuditFormatter.format
+        self.snapshot: Callable[[logging.LogRecord], str] = self._snapshot if is_standard else self._finished
+        """Take the snapshot of a record for a queue, whose other side has the time to finish it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, finished; never raises."""
         snapshot = record.__dict__.get("audit_snapshot")
         if snapshot is not None:
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
-        return self._cleaner.finish(self._snapshot(record))
+        return self._finisher.finish(self._snapshot(record))
+
+    def _finished(self, record: logging.LogRecord) -> str:
+        return Finished(self.format(record))
 
     def _snapshot(self, record: logging.LogRecord) -> str:
-        """Return the snapshot of *record*, in whose texts secrets may still stand."""
+        """Return the snapshot of *record*, which is yet to be finished."""
         try:
             given = record.audit  # type: ignore[attr-defined] # is_audit_record
             if type(given) in _PLAIN and record.levelno < logging.ERROR and not record.exc_info:
-                snapshot = self._plain(given, record)
+                snapshot = self._encoded(given, record)
                 if snapshot is not None:
                     return snapshot
-            return self._careful.line(self._event(given, record), record)
+            return Finished(self._finisher.careful.line(self._event(given, record), record))
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
-            problem = f"event: {type(error).__name__} while it was read"
-            diagnostics.warn(
-                "unreadable", "An audit event could not be read (%s); it is stored without fields", problem
-            )
-            event = {"action": "unknown", "outcome": "unknown", "metadata": {CLEANED: [problem]}}
-            return orjson.dumps({"occurred_at": time.time(), **event}).decode()
+            return unreadable(error, time.time())
 
-    def _plain(self, given: dict[str, Any], record: logging.LogRecord) -> str | None:
-        """Return the snapshot of the usual event, text and a small dict, as it is; None if it needs care."""
+    def _encoded(self, given: dict[str, Any], record: logging.LogRecord) -> str | None:
+        """Return the event as it is, which is what a log call costs; None if it needs care at once."""
         context = current_context()
         event = {**context, **given} if context else dict.copy(given)
         try:
-            # Few calls, and each field once: this is what a log call costs.
-            for name, value in event.items():
-                if not (type(value) in PLAIN_TYPES and name in PLAIN_FIELDS) and not self._is_plain_field(name, value):
-                    return None
-            if event["action"] not in self._known_actions and not self._is_good_action(event["action"]):
-                return None
-            if event.setdefault("outcome", "success") not in OUTCOMES:
-                return None
+            if not is_known(event["action"]):
+                remember_place(event["action"], record)
+            if "outcome" not in event:
+                event["outcome"] = "success"
             self._complete(event, given, record)
+            if "occurred_at" in event:
+                return None
             event["occurred_at"] = record.created
-            line = orjson.dumps(event, None, _PASS_ON).decode()
+            snapshot = orjson.dumps(event, None, _PASS_ON).decode()
         except Exception:  # noqa: BLE001 - whatever the caller's objects do
-            # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
+            # Also what JSON has not; or a dict that another thread changes.
             return None
-        # A short line has no text that is too long, and without a backslash there is no NUL.
-        return line if (len(line) <= MAX_TEXT and line.isascii() and "\\" not in line) or _fits(line, event) else None
+        # A null may have been NaN.
+        return snapshot if len(snapshot) <= MAX_PLAIN_LINE and ("null" not in snapshot or _is_exact(event)) else None
 
     def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
         """Return what the event says, from the record, its *given* ``audit`` and the context, unchecked."""
@@ -160,19 +158,22 @@ class AuditFormatter(logging.Formatter):
         if "request_id" in event:
             event["request_id"] = None
 
-    def _is_good_action(self, action: Any) -> bool:
-        if type(action) is not str:
+
+def _is_exact(event: dict[str, Any]) -> bool:
+    """Tell whether all numbers in *event* are as they were, in doubt no: it was encoded, so that it ends somewhere."""
+    containers: list[Any] = [event]
+    for container in containers:
+        for value in container.values() if type(container) is dict else container:
+            kind = type(value)
+            if kind in _EXACT:
+                continue
+            if kind is dict or kind is list:
+                containers.append(value)
+            elif kind is not float or not math.isfinite(value):
+                return False
+        if len(containers) > _MAX_CONTAINERS:
             return False
-        if action in self._known_actions:
-            return True
-        good = len(action) <= MAX_TEXT and not action.startswith("audit.") and bool(ACTION.fullmatch(action))
-        if good and len(self._known_actions) < 10_000:
-            self._known_actions.add(action)
-        return good
-
-
-def _fits(line: str, event: Mapping[str, Any]) -> bool:
-    return len(line) <= MAX_PLAIN_LINE and not ("\\" in line and "\\u0000" in line) and has_plain_texts(event)
+    return True
 
 
 def _find_trace_id(event: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from queue import Empty, Full, SimpleQueue
 from typing import Any
 
 from . import diagnostics, lines
-from .cleaning import finish
+from .finishing import finish
 
 POLL_INTERVAL = 0.002
 
@@ -170,7 +170,7 @@ class LineQueue:
 
     def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         """Return the numbered snapshot of *item*; None for a record that is none of ours."""
-        if type(item) is not str:
+        if type(item) is not str and type(item) is not lines.Finished:
             return self._take_guest(format_record(item) if isinstance(item, logging.LogRecord) else item)
         is_numbered = lines.is_numbered(item)
         length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
