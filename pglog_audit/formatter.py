@@ -6,14 +6,12 @@ dict afterwards changes nothing. The writer puts the head on it (id, writer and 
 """
 
 import logging
-import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -22,19 +20,16 @@ from .careful_lines import MAX_LINE, outcome_of
 from .cleaning import Cleaner
 from .context import current_context
 from .errors import ConfigurationError
-from .finishing import Finisher, is_known, remember_place, unreadable
+from .finishing import EXACT_TYPES, Finisher, is_exact, is_known, remember_place, unreadable
 from .libraries import TRACER
-from .lines import Finished
 from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 
 MAX_PLAIN_LINE = MAX_LINE // 4
-"""Characters up to which a line needs no cap: four bytes each at most."""
+"""Bytes up to which a snapshot needs no cap."""
 
 _PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-_MAX_CONTAINERS = 1000
-_EXACT = frozenset({str, int, bool, type(None), UUID})
 _PLAIN = (dict, call_sites.WatchedEvent)
 
 
@@ -80,8 +75,8 @@ class AuditFormatter(logging.Formatter):
         self.service = service or os.environ.get("OTEL_SERVICE_NAME") or None
         self._store_message = store_message
         is_standard = not (mask or unmask) and mask_with == "***" and type(self).format is AuditFormatter.format
-        self.snapshot: Callable[[logging.LogRecord], str] = self._snapshot if is_standard else self._finished
-        """Take the snapshot of a record for a queue, whose other side has the time to finish it."""
+        self.snapshot: Callable[[logging.LogRecord], bytes | str] = self._snapshot if is_standard else self.format
+        """Take the snapshot of a record: text; or bytes for a queue, whose other side has the time to finish them."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, finished; never raises."""
@@ -90,26 +85,26 @@ class AuditFormatter(logging.Formatter):
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
         return self._finisher.finish(self._snapshot(record))
 
-    def _finished(self, record: logging.LogRecord) -> str:
-        return Finished(self.format(record))
-
-    def _snapshot(self, record: logging.LogRecord) -> str:
-        """Return the snapshot of *record*, which is yet to be finished."""
+    def _snapshot(self, record: logging.LogRecord) -> bytes | str:
+        """Return the event as it is in JSON, which is what a log call costs; or text where it needs care at once."""
         try:
             given = record.audit  # type: ignore[attr-defined] # is_audit_record
             if type(given) in _PLAIN and record.levelno < logging.ERROR and not record.exc_info:
                 snapshot = self._encoded(given, record)
                 if snapshot is not None:
                     return snapshot
-            return Finished(self._finisher.careful.line(self._event(given, record), record))
+            return self._finisher.careful.line(self._event(given, record), record)
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
             return unreadable(error, time.time())
 
-    def _encoded(self, given: dict[str, Any], record: logging.LogRecord) -> str | None:
-        """Return the event as it is, which is what a log call costs; None if it needs care at once."""
+    def _encoded(self, given: dict[str, Any], record: logging.LogRecord) -> bytes | None:
+        """Return the event as it is, in JSON, which is what a log call costs; None if it needs care at once."""
         context = current_context()
         event = {**context, **given} if context else dict.copy(given)
         try:
+            for value in event.values():
+                if type(value) not in EXACT_TYPES and not is_exact(value):
+                    return None
             if not is_known(event["action"]):
                 remember_place(event["action"], record)
             if "outcome" not in event:
@@ -118,12 +113,11 @@ class AuditFormatter(logging.Formatter):
             if "occurred_at" in event:
                 return None
             event["occurred_at"] = record.created
-            snapshot = orjson.dumps(event, None, _PASS_ON).decode()
+            snapshot = orjson.dumps(event, None, _PASS_ON)
         except Exception:  # noqa: BLE001 - whatever the caller's objects do
-            # Also what JSON has not; or a dict that another thread changes.
+            # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
             return None
-        # A null may have been NaN.
-        return snapshot if len(snapshot) <= MAX_PLAIN_LINE and ("null" not in snapshot or _is_exact(event)) else None
+        return snapshot if len(snapshot) <= MAX_PLAIN_LINE else None
 
     def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
         """Return what the event says, from the record, its *given* ``audit`` and the context, unchecked."""
@@ -157,23 +151,6 @@ class AuditFormatter(logging.Formatter):
                 return
         if "request_id" in event:
             event["request_id"] = None
-
-
-def _is_exact(event: dict[str, Any]) -> bool:
-    """Tell whether all numbers in *event* are as they were, in doubt no: it was encoded, so that it ends somewhere."""
-    containers: list[Any] = [event]
-    for container in containers:
-        for value in container.values() if type(container) is dict else container:
-            kind = type(value)
-            if kind in _EXACT:
-                continue
-            if kind is dict or kind is list:
-                containers.append(value)
-            elif kind is not float or not math.isfinite(value):
-                return False
-        if len(containers) > _MAX_CONTAINERS:
-            return False
-    return True
 
 
 def _find_trace_id(event: dict[str, Any]) -> None:

@@ -71,14 +71,14 @@ class LineQueue:
             self._asked += 1
             return self._count_up() - self._asked
 
-    def put_at_once(self, snapshot: str) -> bool:
+    def put_at_once(self, snapshot: bytes | str) -> bool:
         """
         Queue *snapshot* if there is ample room and no journal, and tell whether it was.
 
         Without the lock, which costs a log call more than all the rest. A thread that comes in between may find a line
         that is not counted yet, never one that is missing.
         """
-        length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
+        length = len(snapshot) if type(snapshot) is bytes else lines.size(snapshot)
         if (
             self._record is not None
             or self.queue.qsize() >= self._crowded_lines
@@ -93,7 +93,7 @@ class LineQueue:
         self._bytes += length
         return True
 
-    def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> str | None:
+    def put(self, snapshot: bytes | str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> str | None:
         """
         Queue *snapshot*; return it, numbered, if there was no room.
 
@@ -103,7 +103,7 @@ class LineQueue:
         """
         if self._record is not None:
             snapshot = finish(snapshot)  # the journal is a file
-        length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
+        length = len(snapshot) if type(snapshot) is bytes else lines.size(snapshot)
         if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
             return None
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
@@ -120,7 +120,7 @@ class LineQueue:
         # A signal handler that interrupted its own thread in here holds the lock, and the writer needs it to make room.
         return not (self._lock._is_owned() or _in_event_loop())  # type: ignore[attr-defined] # as threading.Condition
 
-    def _put_below(self, max_lines: int, max_bytes: int, snapshot: str, length: int) -> bool:
+    def _put_below(self, max_lines: int, max_bytes: int, snapshot: bytes | str, length: int) -> bool:
         with self._lock:
             if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
@@ -144,7 +144,7 @@ class LineQueue:
         finally:
             self.under_way -= 1
 
-    def _numbered(self, snapshot: str) -> str:
+    def _numbered(self, snapshot: bytes | str) -> str:
         return lines.numbered(finish(snapshot), self.draw())
 
     def draw(self) -> int:
@@ -170,10 +170,13 @@ class LineQueue:
 
     def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         """Return the numbered snapshot of *item*; None for a record that is none of ours."""
-        if type(item) is not str and type(item) is not lines.Finished:
+        if type(item) is bytes:
+            is_numbered, length = False, len(item)
+        elif type(item) is str:
+            is_numbered = lines.is_numbered(item)
+            length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
+        else:
             return self._take_guest(format_record(item) if isinstance(item, logging.LogRecord) else item)
-        is_numbered = lines.is_numbered(item)
-        length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
         with self._lock:
             self._bytes -= length  # without a call in between, for the sake of put_at_once
         return item if is_numbered else self._numbered(item)

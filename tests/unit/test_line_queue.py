@@ -14,7 +14,7 @@ import pytest
 from pglog_audit import lines
 from pglog_audit.line_queue import LineQueue
 
-SNAPSHOT = lines.Finished('{"a":1}')
+SNAPSHOT = '{"a":1}'
 
 
 def never():
