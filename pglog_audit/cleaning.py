@@ -49,7 +49,7 @@ class Cleaner:
     def is_plain_field(self, name: Any, value: Any) -> bool:
         """Tell whether a field that is no short text of PLAIN_FIELDS can be encoded as it is; in doubt no."""
         if type(value) is not dict or name not in JSON_FIELDS:
-            return (type(value) is int and name in ID_FIELDS) or (type(value) is float and name == "occurred_at")
+            return name in ID_FIELDS and type(value) in (UUID, int)
         for key, item in value.items():
             if type(item) not in _LITTLE_TYPES or key not in self._plain_names:
                 return self._is_plain_tree(value)

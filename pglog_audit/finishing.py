@@ -7,24 +7,25 @@ as it is, and the others are cleaned as they would have been in the call.
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from . import diagnostics
-from .careful_lines import ACTION, CLEANED, CarefulLines
+from .careful_lines import ACTION, CLEANED, MAX_LINE, CarefulLines
 from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
 from .event import OUTCOMES
 from .masking import Masker
 
+MAX_PLAIN_LINE = MAX_LINE // 4
+"""Bytes up to which a line needs no cap."""
 EXACT_TYPES = frozenset({str, int, bool, type(None), UUID})
 """Types whose values the encoder takes without a change, or not at all."""
 
 _MAX_CONTAINERS = 1000
 _MOST_ACTIONS = 10_000
-_places: dict[object, tuple[str, int]] = {}
-"""Where each action was logged first, for warnings: path and line."""
 
 
 def is_exact(value: Any) -> bool:
@@ -50,14 +51,15 @@ def is_exact(value: Any) -> bool:
     return True
 
 
-def remember_place(action: object, record: logging.LogRecord) -> None:
-    """Note that *record* is the first one of *action*."""
-    if len(_places) < _MOST_ACTIONS:
-        _places[action] = (record.pathname, record.lineno)
-
-
-is_known = _places.__contains__
-"""Tell whether an action has a place."""
+def completed(event: Mapping[str, Any], outcome: str, sentence: str | None, service: str | None) -> dict[str, Any]:
+    """Return *event* with what its record and formatter say of what it leaves open."""
+    complete: dict[str, Any] = {"outcome": outcome}
+    if sentence is not None:
+        complete["message"] = sentence
+    if service is not None:
+        complete["service"] = service
+    complete.update(event)
+    return complete
 
 
 class Finisher:
@@ -69,29 +71,42 @@ class Finisher:
         self._good_actions: set[str] = set()
 
     def finish(self, snapshot: bytes | str) -> str:
-        """Return the text of *snapshot* as it may leave the memory; never raises."""
+        """Return the text of *snapshot*, as it may leave the memory; never raises."""
         if isinstance(snapshot, str):
             return snapshot
         created = 0.0
         try:
-            event = orjson.loads(snapshot)
-            created = event["occurred_at"]
-            text = snapshot.decode()
-            if self._is_plain(event) and not may_hold_secret(text) and not ("\\" in text and "\\u0000" in text):
+            event, created, sentence, service, pathname, lineno = orjson.loads(snapshot)
+            text = self.plain_text(event, created, sentence, service)
+            if text is not None:
                 return text
-            del event["occurred_at"]
-            return self.careful.line(event, _stand_in(event, created))
+            # It had no exception, and a level below ERROR.
+            stand_in = logging.LogRecord("", logging.INFO, pathname, lineno, sentence, None, None)
+            stand_in.audit, stand_in.created = event, created
+            return self.careful.line(completed(event, "success", sentence, service), stand_in)
         except Exception as error:  # noqa: BLE001 - the action was logged and must be a row
             return unreadable(error, created)
 
-    def _is_plain(self, event: dict[str, Any]) -> bool:
-        """Tell whether all fields of *event* can stand as they are; in doubt no."""
-        for name, value in event.items():
-            if type(value) is str and name in PLAIN_FIELDS and 0 < len(value) <= PLAIN_TEXT:
-                continue
-            if not self.cleaner.is_plain_field(name, value):
-                return False
-        return event["outcome"] in OUTCOMES and self._is_good_action(event["action"])
+    def plain_text(
+        self, event: Mapping[str, Any], created: float, sentence: str | None, service: str | None
+    ) -> str | None:
+        """Return the snapshot of *event*, as it is, but for what it leaves open; in doubt None."""
+        try:
+            complete = completed(event, "success", sentence, service)
+            for name, value in complete.items():
+                if type(value) is str and name in PLAIN_FIELDS and 0 < len(value) <= PLAIN_TEXT:
+                    continue
+                if not self.cleaner.is_plain_field(name, value):
+                    return None
+            if complete["outcome"] not in OUTCOMES or not self._is_good_action(complete["action"]):
+                return None
+            complete["occurred_at"] = created
+            text = orjson.dumps(complete).decode()
+        except Exception:  # noqa: BLE001 - whatever the caller's objects do
+            # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
+            return None
+        is_plain = len(text) <= MAX_PLAIN_LINE and not may_hold_secret(text) and not _has_nul(text)
+        return text if is_plain else None
 
     def _is_good_action(self, action: Any) -> bool:
         if action in self._good_actions:
@@ -102,11 +117,8 @@ class Finisher:
         return is_good
 
 
-def _stand_in(event: dict[str, Any], created: float) -> logging.LogRecord:
-    """Return what is known of the record of *event*: it had no exception, and a level below ERROR."""
-    path, line = _places.get(event["action"], ("", 0))
-    fields = {"audit": event, "created": created, "levelno": logging.INFO, "pathname": path, "lineno": line}
-    return logging.makeLogRecord(fields)
+def _has_nul(text: str) -> bool:
+    return "\\" in text and "\\u0000" in text
 
 
 def unreadable(error: Exception, created: float) -> str:

@@ -16,21 +16,18 @@ from typing import Any
 import orjson
 
 from . import call_sites, diagnostics, libraries
-from .careful_lines import MAX_LINE, outcome_of
+from .careful_lines import outcome_of
 from .cleaning import Cleaner
-from .context import current_context
+from .context import NO_SCOPE, current_context, get_scope
 from .errors import ConfigurationError
-from .finishing import EXACT_TYPES, Finisher, is_exact, is_known, remember_place, unreadable
+from .finishing import EXACT_TYPES, MAX_PLAIN_LINE, Finisher, completed, is_exact, unreadable
 from .libraries import TRACER
 from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 
-MAX_PLAIN_LINE = MAX_LINE // 4
-"""Bytes up to which a snapshot needs no cap."""
-
 _PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-_PLAIN = (dict, call_sites.WatchedEvent)
+_USUAL = (dict, call_sites.WatchedEvent)
 
 
 class AuditFormatter(logging.Formatter):
@@ -83,63 +80,58 @@ class AuditFormatter(logging.Formatter):
         snapshot = record.__dict__.get("audit_snapshot")
         if snapshot is not None:
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
-        return self._finisher.finish(self._snapshot(record))
-
-    def _snapshot(self, record: logging.LogRecord) -> bytes | str:
-        """Return the event as it is in JSON, which is what a log call costs; or text where it needs care at once."""
         try:
             given = record.audit  # type: ignore[attr-defined] # is_audit_record
-            if type(given) in _PLAIN and record.levelno < logging.ERROR and not record.exc_info:
-                snapshot = self._encoded(given, record)
-                if snapshot is not None:
-                    return snapshot
-            return self._finisher.careful.line(self._event(given, record), record)
+            if type(given) in _USUAL and record.levelno < logging.ERROR and not record.exc_info:
+                event, sentence = self._event(given, record), self._sentence(record)
+                text = self._finisher.plain_text(event, record.created, sentence, self.service)
+                if text is not None:
+                    return text
+            return self._careful(given, record)
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
             return unreadable(error, time.time())
 
-    def _encoded(self, given: dict[str, Any], record: logging.LogRecord) -> bytes | None:
-        """Return the event as it is, in JSON, which is what a log call costs; None if it needs care at once."""
-        context = current_context()
-        event = {**context, **given} if context else dict.copy(given)
+    def _snapshot(self, record: logging.LogRecord) -> bytes | str:
+        """Return what the log call says, for the queue: this is what it costs."""
         try:
-            for value in event.values():
-                if type(value) not in EXACT_TYPES and not is_exact(value):
-                    return None
-            if not is_known(event["action"]):
-                remember_place(event["action"], record)
-            if "outcome" not in event:
-                event["outcome"] = "success"
-            self._complete(event, given, record)
-            if "occurred_at" in event:
-                return None
-            event["occurred_at"] = record.created
-            snapshot = orjson.dumps(event, None, _PASS_ON)
-        except Exception:  # noqa: BLE001 - whatever the caller's objects do
-            # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
-            return None
-        return snapshot if len(snapshot) <= MAX_PLAIN_LINE else None
+            given, sentence = record.audit, record.msg  # type: ignore[attr-defined] # is_audit_record
+            if type(given) is dict and record.levelno < logging.ERROR and not record.exc_info:
+                event = self._event(given, record)
+                for value in event.values():
+                    if type(value) not in EXACT_TYPES and not is_exact(value):
+                        return self.format(record)
+                if record.args or type(sentence) is not str or not self._store_message:
+                    sentence = self._sentence(record)
+                said = (event, record.created, sentence, self.service, record.pathname, record.lineno)
+                snapshot = orjson.dumps(said, None, _PASS_ON)
+                if len(snapshot) <= MAX_PLAIN_LINE:
+                    return snapshot
+        except Exception:  # noqa: BLE001 - whatever the caller's objects do; or JSON has not what they say
+            return self.format(record)
+        return self.format(record)
 
-    def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
-        """Return what the event says, from the record, its *given* ``audit`` and the context, unchecked."""
+    def _careful(self, given: Any, record: logging.LogRecord) -> str:
         if not isinstance(given, Mapping):
             given = {"metadata": {"_value": given}}
-        event = {"outcome": outcome_of(record), **current_context(), **given}
-        self._complete(event, given, record)
-        return event
+        event = completed(self._event(given, record), outcome_of(record), self._sentence(record), self.service)
+        return self._finisher.careful.line(event, record)
 
-    def _complete(self, event: dict[str, Any], given: Mapping[str, Any], record: logging.LogRecord) -> None:
-        """Add to *event* what only the record knows."""
-        if self.service is not None:
-            event.setdefault("service", self.service)
+    def _event(self, given: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
+        """Return what the log call says, and what only it knows: the context, the request, the trace."""
+        event = given if get_scope() is NO_SCOPE else {**current_context(), **given}
         request_id = given.get("request_id")
         if not (type(request_id) is str and len(request_id) > LONGEST_NO_ID) and not is_id(request_id):
-            self._find_request_id(event, record)
+            event = self._with_request_id(event, record)
         if "trace_id" in event or TRACER in sys.modules:
-            _find_trace_id(event)
-        if self._store_message and "message" not in event:
-            event["message"] = record.msg if type(record.msg) is str and not record.args else _message(record)
+            event = _with_trace_id(event)
+        return event
 
-    def _find_request_id(self, event: dict[str, Any], record: logging.LogRecord) -> None:
+    def _sentence(self, record: logging.LogRecord) -> str | None:
+        if not self._store_message:
+            return None
+        return _message(record)
+
+    def _with_request_id(self, event: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
         for source in self._request_id_sources:
             try:
                 found = source(record)
@@ -147,26 +139,23 @@ class AuditFormatter(logging.Formatter):
                 diagnostics.warn("request_id", "request_id_from failed with %s", type(error).__name__)
                 continue
             if is_id(found):
-                event["request_id"] = str(found)
-                return
-        if "request_id" in event:
-            event["request_id"] = None
+                return {**event, "request_id": str(found)}
+        return {**event, "request_id": None} if "request_id" in event else event
 
 
-def _find_trace_id(event: dict[str, Any]) -> None:
+def _with_trace_id(event: Mapping[str, Any]) -> Mapping[str, Any]:
     if is_id(event.get("trace_id")):
-        return
+        return event
     # An empty one of the call's hides that of the context.
     found = current_context().get("trace_id") if "trace_id" in event else None
     if not is_id(found):
         found = libraries.trace_id()
-    if found is not None:
-        event["trace_id"] = found
+    return event if found is None else {**event, "trace_id": found}
 
 
 def _message(record: logging.LogRecord) -> str:
     with suppress(Exception):
-        return record.getMessage()
+        return record.getMessage() if record.args or type(record.msg) is not str else record.msg
     # Wrong arguments for the format, or an argument's own __str__; or the message's.
     with suppress(Exception):
         return f"{record.msg!s} (bad format arguments)"

@@ -43,6 +43,7 @@ class LineQueue:
         self._max_lines = capacity
         self._max_bytes = max_bytes
         self._crowded_lines = capacity - capacity // 8
+        self._ample_lines = self._crowded_lines if record is None else 0
         self._crowded_bytes = max_bytes - max_bytes // 8
         self._lock = diagnostics.lock()
         self.last_seq = 0
@@ -79,11 +80,7 @@ class LineQueue:
         that is not counted yet, never one that is missing.
         """
         length = len(snapshot) if type(snapshot) is bytes else lines.size(snapshot)
-        if (
-            self._record is not None
-            or self.queue.qsize() >= self._crowded_lines
-            or self._bytes + length > self._crowded_bytes
-        ):
+        if self.queue.qsize() >= self._ample_lines or self._bytes + length > self._crowded_bytes:
             return False
         try:
             self.queue.put_nowait(snapshot)

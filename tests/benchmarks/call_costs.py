@@ -1,7 +1,7 @@
 """
 The program that measures what a log call costs who makes it, once for each figure and Python.
 
-It calls in bursts, as a request does, and the median burst of a round counts. Neither queue has anybody who works it
+It calls in bursts, as a request does, and the median burst counts. Neither queue has anybody who works it
 off meanwhile, since that is another cost, of the process: our writer waits for its conninfo, the stock handler's queue
 is emptied after each burst. Without that the collector would walk through all that waits in it; ours holds nothing that
 it looks at. What the call costs without them, the NullHandler's time, is subtracted: with ``audit(...)``, as that is in
@@ -41,16 +41,14 @@ class Candidate:
     clear: Callable[[], object] = lambda: None
 
 
-def main(letter: str, rounds: int, bursts: int, spool: str) -> dict[str, list[float]]:
-    """Return the microseconds of one call, by what was called, in each round."""
+def main(letter: str, bursts: int, spool: str) -> dict[str, float]:
+    """
+    Return the microseconds of one call in the median burst, by what was called.
+
+    They take turns, so that a busy moment of the machine meets all of them.
+    """
     measurements = {name: partial(_time_burst, each) for name, each in _candidates(letter, spool).items()}
     in_turns(bursts, measurements)
-    medians = [_round(bursts, measurements) for _ in range(rounds)]
-    return {name: [each[name] for each in medians] for name in measurements}
-
-
-def _round(bursts: int, measurements: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """Return the median burst of each; they take turns, so that a busy moment of the machine meets all of them."""
     gc.collect()
     return {name: median(numbers) for name, numbers in in_turns(bursts, measurements).items()}
 
@@ -120,6 +118,6 @@ def _time_burst(candidate: Candidate) -> float:
 
 
 if __name__ == "__main__":
-    letter, rounds, bursts, spool = sys.argv[1:]
-    print(json.dumps(main(letter, int(rounds), int(bursts), spool)), flush=True)
+    letter, bursts, spool = sys.argv[1:]
+    print(json.dumps(main(letter, int(bursts), spool)), flush=True)
     os._exit(0)  # what waits was never meant to be written
