@@ -26,7 +26,7 @@ class _Scope(NamedTuple):
 
 
 NO_SCOPE = _Scope(None, _NOTHING)
-_scope: ContextVar[_Scope] = ContextVar("pglog_audit", default=NO_SCOPE)  # noqa: B039 - immutable
+_scope: ContextVar[_Scope] = ContextVar("pglog_audit", default=NO_SCOPE)
 get_scope = _scope.get
 """Return the scope that is open here, NO_SCOPE outside of any."""
 

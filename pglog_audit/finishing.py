@@ -1,20 +1,21 @@
 """
-What is left to do with a snapshot after the log call: all that can be told from its text.
+What is left to do after the log call: from what it took down to the snapshot.
 
-A log call encodes its event as it is. The writer, which has the time, looks at names and texts; the usual event stands
-as it is, and the others are cleaned as they would have been in the call.
+A log call encodes what it says as it is, in bytes. The writer, which has the time, looks at names and texts, and makes
+the snapshot of it; what is not usual is cleaned as it would have been in the call.
 """
 
 import logging
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from . import diagnostics
-from .careful_lines import ACTION, CLEANED, MAX_LINE, CarefulLines
+from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines
 from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
 from .event import OUTCOMES
 from .masking import Masker
@@ -24,6 +25,7 @@ MAX_PLAIN_LINE = MAX_LINE // 4
 EXACT_TYPES = frozenset({str, int, bool, type(None), UUID})
 """Types whose values the encoder takes without a change, or not at all."""
 
+_PLAIN_TYPES = frozenset({str, UUID})
 _MAX_CONTAINERS = 1000
 _MOST_ACTIONS = 10_000
 
@@ -36,29 +38,26 @@ def is_exact(value: Any) -> bool:
     """
     if type(value) is dict and EXACT_TYPES.issuperset(map(type, value.values())):
         return True
-    containers: list[Any] = [[value]]
-    for container in containers:
-        for item in container.values() if type(container) is dict else container:
-            kind = type(item)
-            if kind in EXACT_TYPES:
-                continue
-            if kind is dict or kind is list:
-                containers.append(item)
-            elif kind is not float or not math.isfinite(item):
-                return False
-        if len(containers) > _MAX_CONTAINERS:
-            return False
-    return True
+    containers: list[Iterable[Any]] = [[value]]
+    for container in islice(containers, _MAX_CONTAINERS):
+        for item in container:
+            if type(item) not in EXACT_TYPES:
+                if type(item) is dict:
+                    containers.append(item.values())
+                elif type(item) is list:
+                    containers.append(item)
+                elif type(item) is not float or not isfinite(item):
+                    return False
+    return len(containers) <= _MAX_CONTAINERS
 
 
 def completed(event: Mapping[str, Any], outcome: str, sentence: str | None, service: str | None) -> dict[str, Any]:
     """Return *event* with what its record and formatter say of what it leaves open."""
-    complete: dict[str, Any] = {"outcome": outcome}
-    if sentence is not None:
+    complete = {"outcome": outcome, **event}
+    if sentence is not None and "message" not in complete:
         complete["message"] = sentence
-    if service is not None:
+    if service is not None and "service" not in complete:
         complete["service"] = service
-    complete.update(event)
     return complete
 
 
@@ -80,10 +79,10 @@ class Finisher:
             text = self.plain_text(event, created, sentence, service)
             if text is not None:
                 return text
-            # It had no exception, and a level below ERROR.
-            stand_in = logging.LogRecord("", logging.INFO, pathname, lineno, sentence, None, None)
-            stand_in.audit, stand_in.created = event, created
-            return self.careful.line(completed(event, "success", sentence, service), stand_in)
+            # What is known of its record, which had no exception, and a level below ERROR.
+            known = {"levelno": logging.INFO, "created": created, "pathname": pathname, "lineno": lineno}
+            record = logging.makeLogRecord({"audit": event, **known})
+            return self.careful.line(completed(event, "success", sentence, service), record)
         except Exception as error:  # noqa: BLE001 - the action was logged and must be a row
             return unreadable(error, created)
 
@@ -93,32 +92,35 @@ class Finisher:
         """Return the snapshot of *event*, as it is, but for what it leaves open; in doubt None."""
         try:
             complete = completed(event, "success", sentence, service)
+            # Few calls, and each field once: with a journal, this is what a log call costs.
             for name, value in complete.items():
-                if type(value) is str and name in PLAIN_FIELDS and 0 < len(value) <= PLAIN_TEXT:
-                    continue
-                if not self.cleaner.is_plain_field(name, value):
+                is_plain = value and type(value) in _PLAIN_TYPES and name in PLAIN_FIELDS
+                if not is_plain and not self.cleaner.is_plain_field(name, value):
                     return None
-            if complete["outcome"] not in OUTCOMES or not self._is_good_action(complete["action"]):
+            action = complete["action"]
+            if complete["outcome"] not in OUTCOMES or not (action in self._good_actions or self._is_good(action)):
                 return None
             complete["occurred_at"] = created
             text = orjson.dumps(complete).decode()
         except Exception:  # noqa: BLE001 - whatever the caller's objects do
             # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
             return None
-        is_plain = len(text) <= MAX_PLAIN_LINE and not may_hold_secret(text) and not _has_nul(text)
-        return text if is_plain else None
+        # A short line has no text that is too long, and without a backslash there is no NUL.
+        if not (len(text) <= MAX_TEXT and text.isascii() and "\\" not in text) and not _fits(text, complete):
+            return None
+        return None if may_hold_secret(text) else text
 
-    def _is_good_action(self, action: Any) -> bool:
-        if action in self._good_actions:
-            return True
-        is_good = type(action) is str and not action.startswith("audit.") and bool(ACTION.fullmatch(action))
-        if is_good and len(self._good_actions) < _MOST_ACTIONS:
+    def _is_good(self, action: Any) -> bool:
+        good = type(action) is str and not action.startswith("audit.") and bool(ACTION.fullmatch(action))
+        if good and len(self._good_actions) < _MOST_ACTIONS:
             self._good_actions.add(action)
-        return is_good
+        return good
 
 
-def _has_nul(text: str) -> bool:
-    return "\\" in text and "\\u0000" in text
+def _fits(text: str, event: Mapping[str, Any]) -> bool:
+    if len(text) > MAX_PLAIN_LINE or ("\\" in text and "\\u0000" in text):
+        return False
+    return all(len(value) <= PLAIN_TEXT for value in event.values() if type(value) is str)
 
 
 def unreadable(error: Exception, created: float) -> str:

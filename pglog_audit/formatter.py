@@ -27,6 +27,7 @@ from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 
 _PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_modules = sys.modules
 _USUAL = (dict, call_sites.WatchedEvent)
 
 
@@ -95,8 +96,22 @@ class AuditFormatter(logging.Formatter):
         """Return what the log call says, for the queue: this is what it costs."""
         try:
             given, sentence = record.audit, record.msg  # type: ignore[attr-defined] # is_audit_record
-            if type(given) is dict and record.levelno < logging.ERROR and not record.exc_info:
-                event = self._event(given, record)
+            if (
+                type(given) is dict
+                and record.levelno < logging.ERROR
+                and not record.exc_info
+                and "audit_snapshot" not in record.__dict__
+            ):
+                request_id = given.get("request_id")
+                event: Mapping[str, Any] = given
+                if not (
+                    type(request_id) is str
+                    and len(request_id) > LONGEST_NO_ID
+                    and get_scope() is NO_SCOPE
+                    and TRACER not in _modules
+                    and "trace_id" not in given
+                ):
+                    event = self._event(given, record)
                 for value in event.values():
                     if type(value) not in EXACT_TYPES and not is_exact(value):
                         return self.format(record)
@@ -118,7 +133,8 @@ class AuditFormatter(logging.Formatter):
 
     def _event(self, given: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
         """Return what the log call says, and what only it knows: the context, the request, the trace."""
-        event = given if get_scope() is NO_SCOPE else {**current_context(), **given}
+        context = current_context()
+        event = {**context, **given} if context else given
         request_id = given.get("request_id")
         if not (type(request_id) is str and len(request_id) > LONGEST_NO_ID) and not is_id(request_id):
             event = self._with_request_id(event, record)

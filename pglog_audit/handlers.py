@@ -77,6 +77,16 @@ class AuditHandler(UnlockedHandler):
         self.formatter: AuditFormatter
         self.setFormatter(self._postgres_handler.formatter)
 
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
+        """
+        Set the formatter.
+
+        :raises ConfigurationError: *fmt* is no :class:`AuditFormatter`.
+        """
+        super().setFormatter(fmt)
+        # The journal is a file, and gets no text that is yet to be finished.
+        self._take_snapshot = self.formatter.format if self.options.journal else self.formatter.snapshot
+
     def handle(self, record: logging.LogRecord) -> bool:
         """Emit *record* if it is an audit record and the filters let it pass."""
         # The usual case, without a call in between that could only say so.
@@ -90,7 +100,7 @@ class AuditHandler(UnlockedHandler):
         ):
             return super().handle(record)
         try:
-            writer.submit(self.formatter.snapshot(record))
+            writer.submit(self._take_snapshot(record))
         except Exception:  # noqa: BLE001 - as in emit()
             self.handleError(record)
         return True
@@ -101,7 +111,7 @@ class AuditHandler(UnlockedHandler):
             return
         try:
             writer = self._writer if self._is_holding and self._writer else self._take_writer()
-            writer.submit(self.formatter.snapshot(record))
+            writer.submit(self._take_snapshot(record))
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
 

@@ -43,7 +43,6 @@ class LineQueue:
         self._max_lines = capacity
         self._max_bytes = max_bytes
         self._crowded_lines = capacity - capacity // 8
-        self._ample_lines = self._crowded_lines if record is None else 0
         self._crowded_bytes = max_bytes - max_bytes // 8
         self._lock = diagnostics.lock()
         self.last_seq = 0
@@ -74,13 +73,16 @@ class LineQueue:
 
     def put_at_once(self, snapshot: bytes | str) -> bool:
         """
-        Queue *snapshot* if there is ample room and no journal, and tell whether it was.
+        Queue *snapshot* if there is ample room, and tell whether it was.
 
-        Without the lock, which costs a log call more than all the rest. A thread that comes in between may find a line
-        that is not counted yet, never one that is missing.
+        Without the lock, unless there is a journal: it costs a log call more than all the rest. A thread that comes in
+        between may find a line that is not counted yet, never one that is missing.
         """
-        length = len(snapshot) if type(snapshot) is bytes else lines.size(snapshot)
-        if self.queue.qsize() >= self._ample_lines or self._bytes + length > self._crowded_bytes:
+        if self._record is not None:
+            snapshot = finish(snapshot)  # the journal is a file
+            return self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, lines.size(snapshot))
+        length = len(snapshot) if isinstance(snapshot, bytes) else lines.size(snapshot)
+        if self.queue.qsize() >= self._crowded_lines or self._bytes + length > self._crowded_bytes:
             return False
         try:
             self.queue.put_nowait(snapshot)
@@ -99,8 +101,8 @@ class LineQueue:
         longer than any one call may wait.
         """
         if self._record is not None:
-            snapshot = finish(snapshot)  # the journal is a file
-        length = len(snapshot) if type(snapshot) is bytes else lines.size(snapshot)
+            snapshot = finish(snapshot)
+        length = len(snapshot) if isinstance(snapshot, bytes) else lines.size(snapshot)
         if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
             return None
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
@@ -134,10 +136,11 @@ class LineQueue:
             self._bytes += length
         return True
 
-    def _put_recorded(self, snapshot: str, number: int, record: Callable[[str, int, int], str]) -> None:
+    def _put_recorded(self, snapshot: bytes | str, number: int, record: Callable[[str, int, int], str]) -> None:
         self.under_way += 1
         try:
-            self.queue.put_nowait(record(snapshot, self.draw(), number))
+            self.last_seq = seq = self.last_seq + 1  # as in draw(), which takes the lock again
+            self.queue.put_nowait(record(finish(snapshot), seq, number))
         finally:
             self.under_way -= 1
 

@@ -84,6 +84,8 @@ class AuditQueueListener(QueueListener):
             self.start_writer()  # whoever waits for room waits for the writer
         if not self._lines.put_at_once(snapshot):
             self._put(snapshot)
+        elif diagnostics.waiting:
+            diagnostics.tell()
         # After the put: a writer that ends has looked into the queue after it said so.
         if not self._running or processes.is_ending:
             self._see_to_it()
