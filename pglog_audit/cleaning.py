@@ -1,17 +1,16 @@
 """
 From whatever was logged to JSON that PostgreSQL takes.
 
-Most events are plain: text, numbers and small dicts. :class:`Cleaner` recognises them without copying, and they are
-encoded as they are; :meth:`Cleaner.finish` masks secrets inside their texts. The rest is walked once, with a budget:
-secrets masked, what JSON or PostgreSQL cannot hold replaced, what is too long cut; whatever that changed is noted as a
-mark, ``"metadata: NUL replaced"``.
+Most events are plain: text, numbers and small dicts. :class:`Cleaner` recognises them without copying, and they stay as
+they are. The rest is walked once, with a budget: secrets masked, what JSON or PostgreSQL cannot hold replaced, what is
+too long cut; whatever that changed is noted as a mark, ``"metadata: NUL replaced"``.
 """
 
 import dataclasses
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from datetime import date, time
 from enum import Enum
 from typing import Any
@@ -21,7 +20,6 @@ import orjson
 from pythonjsonlogger.defaults import datetime_any
 from pythonjsonlogger.orjson import orjson_default
 
-from . import lines
 from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
 from .masking import Masker
 
@@ -33,8 +31,6 @@ _MAX_NAME = 256
 _MAX_CONTAINERS = 1000
 _MAX_NAMES_KNOWN = 4096
 PLAIN_FIELDS = CALLER_FIELDS - JSON_FIELDS - {"occurred_at"}
-PLAIN_TYPES = frozenset({str, UUID})
-"""Of these fields: a value of such a type can be encoded as it is, if it is not too long a text."""
 _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
 _CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -51,7 +47,7 @@ class Cleaner:
         """Names of a dict that may stand as they are; remembered, since the same ones come again and again."""
 
     def is_plain_field(self, name: Any, value: Any) -> bool:
-        """Tell whether a field that is none of PLAIN_FIELDS and PLAIN_TYPES can be encoded as it is; in doubt no."""
+        """Tell whether a field that is no short text of PLAIN_FIELDS can be encoded as it is; in doubt no."""
         if type(value) is not dict or name not in JSON_FIELDS:
             return type(value) is int and name in ID_FIELDS
         for key, item in value.items():
@@ -94,27 +90,9 @@ class Cleaner:
             self._plain_names.add(name)
         return plain
 
-    def finish(self, snapshot: str) -> str:
-        """Return *snapshot* with the secrets inside its texts masked, and without fields that are empty texts."""
-        if isinstance(snapshot, lines.Finished) or not (may_hold_secret(snapshot) or '""' in snapshot):
-            return snapshot
-        return lines.render({name: self._masked(value) for name, value in lines.parse(snapshot).items() if value != ""})
-
-    def _masked(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.masker.mask_text(value)
-        if isinstance(value, dict):
-            return {name: self._masked(each) for name, each in value.items()}
-        return [self._masked(each) for each in value] if isinstance(value, list) else value
-
     def cleaning(self, budget: int) -> "Cleaning":
         """Return a walk that keeps about *budget* characters."""
         return Cleaning(self.masker, budget)
-
-
-def has_plain_texts(event: Mapping[str, Any]) -> bool:
-    """Tell whether no text of *event* itself is too long."""
-    return all(len(value) <= PLAIN_TEXT for value in event.values() if type(value) is str)
 
 
 def may_hold_secret(line: str) -> bool:
@@ -124,7 +102,7 @@ def may_hold_secret(line: str) -> bool:
     return (
         "=" in line
         or "bearer" in lower
-        or "authorization" in lower
+        or ("z" in lower and "authorization" in lower)
         or ("/" in line and "://" in line)
         or ("'" in line and "':" in line)
         or ("\\" in line and '\\":' in line)
@@ -289,7 +267,3 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]] | None:
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return zip(value._fields, value, strict=False)
     return None
-
-
-finish: Callable[[str], str] = Cleaner(Masker()).finish
-"""Finish the snapshot of a formatter that knows the built-in names of secrets alone."""

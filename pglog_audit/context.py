@@ -25,7 +25,10 @@ class _Scope(NamedTuple):
     block: Mapping[str, Any]
 
 
-_scope: ContextVar[_Scope] = ContextVar("pglog_audit", default=_Scope(None, _NOTHING))  # noqa: B039 - immutable
+NO_SCOPE = _Scope(None, _NOTHING)
+_scope: ContextVar[_Scope] = ContextVar("pglog_audit", default=NO_SCOPE)
+get_scope = _scope.get
+"""Return the scope that is open here, NO_SCOPE outside of any."""
 
 
 def current_context() -> Mapping[str, Any]:

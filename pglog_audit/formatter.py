@@ -16,22 +16,19 @@ from typing import Any
 import orjson
 
 from . import call_sites, diagnostics, libraries
-from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines, outcome_of
-from .cleaning import PLAIN_FIELDS, PLAIN_TYPES, Cleaner, has_plain_texts
-from .context import current_context
+from .careful_lines import outcome_of
+from .cleaning import Cleaner
+from .context import NO_SCOPE, current_context, get_scope
 from .errors import ConfigurationError
-from .event import OUTCOMES
+from .finishing import EXACT_TYPES, MAX_PLAIN_LINE, Finisher, completed, is_exact, unreadable
 from .libraries import TRACER
-from .lines import Finished
 from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 
-MAX_PLAIN_LINE = MAX_LINE // 4
-"""Characters up to which a line needs no cap: four bytes each at most."""
-
 _PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
-_PLAIN = (dict, call_sites.WatchedEvent)
+_modules = sys.modules
+_USUAL = (dict, call_sites.WatchedEvent)
 
 
 class AuditFormatter(logging.Formatter):
@@ -71,87 +68,86 @@ class AuditFormatter(logging.Formatter):
             raise ConfigurationError(f"store_message is {store_message!r}: it must be True or False")
         if isinstance(mask_with, str) and ":" in mask_with:
             mask_with = resolve("mask_with", mask_with)
-        self._cleaner = Cleaner(Masker(mask, unmask, mask_with))
-        self._careful = CarefulLines(self._cleaner)
-        self._is_plain_field = self._cleaner.is_plain_field
+        self._finisher = Finisher(Cleaner(Masker(mask, unmask, mask_with)))
         self._request_id_sources = sources(request_id_from)
         self.service = service or os.environ.get("OTEL_SERVICE_NAME") or None
         self._store_message = store_message
-        self._known_actions: set[str] = set()
-        is_standard = not (mask or unmask) and type(self).format is AuditFormatter.format
-        self.snapshot: Callable[[logging.LogRecord], str] = self._snapshot if is_standard else self._finished
-        """Take the snapshot of a record for a queue, whose other side has the time to ``cleaning.finish`` it."""
+        is_standard = not (mask or unmask) and mask_with == "***" and type(self).format is AuditFormatter.format
+        self.snapshot: Callable[[logging.LogRecord], bytes | str] = self._snapshot if is_standard else self.format
+        """Take the snapshot of a record: text; or bytes for a queue, whose other side has the time to finish them."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, finished; never raises."""
         snapshot = record.__dict__.get("audit_snapshot")
         if snapshot is not None:
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
-        return self._cleaner.finish(self._snapshot(record))
-
-    def _finished(self, record: logging.LogRecord) -> str:
-        return Finished(self.format(record))
-
-    def _snapshot(self, record: logging.LogRecord) -> str:
-        """Return the snapshot of *record*, in whose texts secrets may still stand."""
         try:
             given = record.audit  # type: ignore[attr-defined] # is_audit_record
-            if type(given) in _PLAIN and record.levelno < logging.ERROR and not record.exc_info:
-                snapshot = self._plain(given, record)
-                if snapshot is not None:
-                    return snapshot
-            return self._careful.line(self._event(given, record), record)
+            if type(given) in _USUAL and record.levelno < logging.ERROR and not record.exc_info:
+                event, sentence = self._event(given, record), self._sentence(record)
+                text = self._finisher.plain_text(event, record.created, sentence, self.service)
+                if text is not None:
+                    return text
+            return self._careful(given, record)
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
-            problem = f"event: {type(error).__name__} while it was read"
-            diagnostics.warn(
-                "unreadable", "An audit event could not be read (%s); it is stored without fields", problem
-            )
-            event = {"action": "unknown", "outcome": "unknown", "metadata": {CLEANED: [problem]}}
-            return orjson.dumps({"occurred_at": time.time(), **event}).decode()
+            return unreadable(error, time.time())
 
-    def _plain(self, given: dict[str, Any], record: logging.LogRecord) -> str | None:
-        """Return the snapshot of the usual event, text and a small dict, as it is; None if it needs care."""
-        context = current_context()
-        event = {**context, **given} if context else dict.copy(given)
+    def _snapshot(self, record: logging.LogRecord) -> bytes | str:
+        """Return what the log call says, for the queue: this is what it costs."""
         try:
-            # Few calls, and each field once: this is what a log call costs.
-            for name, value in event.items():
-                if not (type(value) in PLAIN_TYPES and name in PLAIN_FIELDS) and not self._is_plain_field(name, value):
-                    return None
-            if event["action"] not in self._known_actions and not self._is_good_action(event["action"]):
-                return None
-            if event.setdefault("outcome", "success") not in OUTCOMES:
-                return None
-            self._complete(event, given, record)
-            event["occurred_at"] = record.created
-            line = orjson.dumps(event, None, _PASS_ON).decode()
-        except Exception:  # noqa: BLE001 - whatever the caller's objects do
-            # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
-            return None
-        # A short line has no text that is too long, and without a backslash there is no NUL.
-        return line if (len(line) <= MAX_TEXT and line.isascii() and "\\" not in line) or _fits(line, event) else None
+            given, sentence = record.audit, record.msg  # type: ignore[attr-defined] # is_audit_record
+            if (
+                type(given) is dict
+                and record.levelno < logging.ERROR
+                and not record.exc_info
+                and "audit_snapshot" not in record.__dict__
+            ):
+                request_id = given.get("request_id")
+                event: Mapping[str, Any] = given
+                if not (
+                    type(request_id) is str
+                    and len(request_id) > LONGEST_NO_ID
+                    and get_scope() is NO_SCOPE
+                    and TRACER not in _modules
+                    and "trace_id" not in given
+                ):
+                    event = self._event(given, record)
+                for value in event.values():
+                    if type(value) not in EXACT_TYPES and not is_exact(value):
+                        return self.format(record)
+                if record.args or type(sentence) is not str or not self._store_message:
+                    sentence = self._sentence(record)
+                said = (event, record.created, sentence, self.service, record.pathname, record.lineno)
+                snapshot = orjson.dumps(said, None, _PASS_ON)
+                if len(snapshot) <= MAX_PLAIN_LINE:
+                    return snapshot
+        except Exception:  # noqa: BLE001 - whatever the caller's objects do; or JSON has not what they say
+            return self.format(record)
+        return self.format(record)
 
-    def _event(self, given: Any, record: logging.LogRecord) -> dict[str, Any]:
-        """Return what the event says, from the record, its *given* ``audit`` and the context, unchecked."""
+    def _careful(self, given: Any, record: logging.LogRecord) -> str:
         if not isinstance(given, Mapping):
             given = {"metadata": {"_value": given}}
-        event = {"outcome": outcome_of(record), **current_context(), **given}
-        self._complete(event, given, record)
-        return event
+        event = completed(self._event(given, record), outcome_of(record), self._sentence(record), self.service)
+        return self._finisher.careful.line(event, record)
 
-    def _complete(self, event: dict[str, Any], given: Mapping[str, Any], record: logging.LogRecord) -> None:
-        """Add to *event* what only the record knows."""
-        if self.service is not None:
-            event.setdefault("service", self.service)
+    def _event(self, given: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
+        """Return what the log call says, and what only it knows: the context, the request, the trace."""
+        context = current_context()
+        event = {**context, **given} if context else given
         request_id = given.get("request_id")
         if not (type(request_id) is str and len(request_id) > LONGEST_NO_ID) and not is_id(request_id):
-            self._find_request_id(event, record)
+            event = self._with_request_id(event, record)
         if "trace_id" in event or TRACER in sys.modules:
-            _find_trace_id(event)
-        if self._store_message and "message" not in event:
-            event["message"] = record.msg if type(record.msg) is str and not record.args else _message(record)
+            event = _with_trace_id(event)
+        return event
 
-    def _find_request_id(self, event: dict[str, Any], record: logging.LogRecord) -> None:
+    def _sentence(self, record: logging.LogRecord) -> str | None:
+        if not self._store_message:
+            return None
+        return _message(record)
+
+    def _with_request_id(self, event: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
         for source in self._request_id_sources:
             try:
                 found = source(record)
@@ -159,40 +155,23 @@ class AuditFormatter(logging.Formatter):
                 diagnostics.warn("request_id", "request_id_from failed with %s", type(error).__name__)
                 continue
             if is_id(found):
-                event["request_id"] = str(found)
-                return
-        if "request_id" in event:
-            event["request_id"] = None
-
-    def _is_good_action(self, action: Any) -> bool:
-        if type(action) is not str:
-            return False
-        if action in self._known_actions:
-            return True
-        good = len(action) <= MAX_TEXT and not action.startswith("audit.") and bool(ACTION.fullmatch(action))
-        if good and len(self._known_actions) < 10_000:
-            self._known_actions.add(action)
-        return good
+                return {**event, "request_id": str(found)}
+        return {**event, "request_id": None} if "request_id" in event else event
 
 
-def _fits(line: str, event: Mapping[str, Any]) -> bool:
-    return len(line) <= MAX_PLAIN_LINE and not ("\\" in line and "\\u0000" in line) and has_plain_texts(event)
-
-
-def _find_trace_id(event: dict[str, Any]) -> None:
+def _with_trace_id(event: Mapping[str, Any]) -> Mapping[str, Any]:
     if is_id(event.get("trace_id")):
-        return
+        return event
     # An empty one of the call's hides that of the context.
     found = current_context().get("trace_id") if "trace_id" in event else None
     if not is_id(found):
         found = libraries.trace_id()
-    if found is not None:
-        event["trace_id"] = found
+    return event if found is None else {**event, "trace_id": found}
 
 
 def _message(record: logging.LogRecord) -> str:
     with suppress(Exception):
-        return record.getMessage()
+        return record.getMessage() if record.args or type(record.msg) is not str else record.msg
     # Wrong arguments for the format, or an argument's own __str__; or the message's.
     with suppress(Exception):
         return f"{record.msg!s} (bad format arguments)"

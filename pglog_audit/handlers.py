@@ -69,23 +69,41 @@ class AuditHandler(UnlockedHandler):
         self.options = self._postgres_handler.options
         self._writer: AuditQueueListener | None = None
         self._is_holding = False
+        self._direct_writer: AuditQueueListener | None = None
+        """The writer while it is held, for handle() alone: not where a subclass has an emit() of its own."""
         self._is_noop = not (self.is_enabled and self.options.configured)
         # At last: logging would close a handler that was refused half-made.
         super().__init__(level)
         self.formatter: AuditFormatter
         self.setFormatter(self._postgres_handler.formatter)
 
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 - logging's name
+        """
+        Set the formatter.
+
+        :raises ConfigurationError: *fmt* is no :class:`AuditFormatter`.
+        """
+        super().setFormatter(fmt)
+        # The journal is a file, and gets no text that is yet to be finished.
+        self._take_snapshot = self.formatter.format if self.options.journal else self.formatter.snapshot
+
     def handle(self, record: logging.LogRecord) -> bool:
         """Emit *record* if it is an audit record and the filters let it pass."""
         # The usual case, without a call in between that could only say so.
+        writer = self._direct_writer
         if (
-            self._is_holding
-            and "audit" in record.__dict__
-            and not (call_sites.unheard or self.filters or record.name.startswith("psycopg"))
+            writer is None
+            or "audit" not in record.__dict__
+            or call_sites.unheard
+            or self.filters
+            or record.name.startswith("psycopg")
         ):
-            self.emit(record)
-            return True
-        return super().handle(record)
+            return super().handle(record)
+        try:
+            writer.submit(self._take_snapshot(record))
+        except Exception:  # noqa: BLE001 - as in emit()
+            self.handleError(record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the snapshot of *record*."""
@@ -93,7 +111,7 @@ class AuditHandler(UnlockedHandler):
             return
         try:
             writer = self._writer if self._is_holding and self._writer else self._take_writer()
-            writer.submit(self.formatter.snapshot(record))
+            writer.submit(self._take_snapshot(record))
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
 
@@ -102,6 +120,8 @@ class AuditHandler(UnlockedHandler):
         self._writer = writer = self._writer or _writer_for(self._postgres_handler)
         writer.hold(self)
         self._is_holding = True
+        if type(self).emit is AuditHandler.emit:
+            self._direct_writer = writer
         return writer
 
     def flush(self, timeout: float | None = None) -> int:  # type: ignore[override] # logging ignores the result
@@ -124,7 +144,7 @@ class AuditHandler(UnlockedHandler):
         comes later takes the writer up again.
         """
         if self._writer is not None:
-            self._is_holding = False
+            self._is_holding, self._direct_writer = False, None
             self._writer.let_go(self)
             self._writer.flush(CLOSE_TIMEOUT)
         super().close()

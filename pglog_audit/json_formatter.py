@@ -72,7 +72,7 @@ class _Reader(AuditFormatter):
     def cleaned(self, record: logging.LogRecord, exception: str | list[str] | None) -> logging.LogRecord:
         """Return a copy of *record* and its printed *exception*, without secrets."""
         given = record.__dict__
-        cleaning = self._cleaner.cleaning(MAX_LINE)
+        cleaning = self._finisher.cleaner.cleaning(MAX_LINE)
         # The extras come last: they may take all the room.
         texts = {
             "msg": cleaning.short_field("message", _message(record), MAX_MESSAGE),

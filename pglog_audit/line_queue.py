@@ -18,7 +18,7 @@ from queue import Empty, Full, SimpleQueue
 from typing import Any
 
 from . import diagnostics, lines
-from .cleaning import finish
+from .finishing import finish
 
 POLL_INTERVAL = 0.002
 
@@ -71,19 +71,18 @@ class LineQueue:
             self._asked += 1
             return self._count_up() - self._asked
 
-    def put_at_once(self, snapshot: str) -> bool:
+    def put_at_once(self, snapshot: bytes | str) -> bool:
         """
-        Queue *snapshot* if there is ample room and no journal, and tell whether it was.
+        Queue *snapshot* if there is ample room, and tell whether it was.
 
-        Without the lock, which costs a log call more than all the rest. A thread that comes in between may find a line
-        that is not counted yet, never one that is missing.
+        Without the lock, unless there is a journal: it costs a log call more than all the rest. A thread that comes in
+        between may find a line that is not counted yet, never one that is missing.
         """
-        length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
-        if (
-            self._record is not None
-            or self.queue.qsize() >= self._crowded_lines
-            or self._bytes + length > self._crowded_bytes
-        ):
+        if self._record is not None:
+            snapshot = finish(snapshot)  # the journal is a file
+            return self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, lines.size(snapshot))
+        length = len(snapshot) if isinstance(snapshot, bytes) else lines.size(snapshot)
+        if self.queue.qsize() >= self._crowded_lines or self._bytes + length > self._crowded_bytes:
             return False
         try:
             self.queue.put_nowait(snapshot)
@@ -93,7 +92,7 @@ class LineQueue:
         self._bytes += length
         return True
 
-    def put(self, snapshot: str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> str | None:
+    def put(self, snapshot: bytes | str, timeout: float | None, is_worth_waiting: Callable[[], bool]) -> str | None:
         """
         Queue *snapshot*; return it, numbered, if there was no room.
 
@@ -102,8 +101,8 @@ class LineQueue:
         longer than any one call may wait.
         """
         if self._record is not None:
-            snapshot = finish(snapshot)  # the journal is a file
-        length = len(snapshot) if snapshot.isascii() else lines.size(snapshot)
+            snapshot = finish(snapshot)
+        length = len(snapshot) if isinstance(snapshot, bytes) else lines.size(snapshot)
         if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
             return None
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
@@ -120,7 +119,7 @@ class LineQueue:
         # A signal handler that interrupted its own thread in here holds the lock, and the writer needs it to make room.
         return not (self._lock._is_owned() or _in_event_loop())  # type: ignore[attr-defined] # as threading.Condition
 
-    def _put_below(self, max_lines: int, max_bytes: int, snapshot: str, length: int) -> bool:
+    def _put_below(self, max_lines: int, max_bytes: int, snapshot: bytes | str, length: int) -> bool:
         with self._lock:
             if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
@@ -137,14 +136,15 @@ class LineQueue:
             self._bytes += length
         return True
 
-    def _put_recorded(self, snapshot: str, number: int, record: Callable[[str, int, int], str]) -> None:
+    def _put_recorded(self, snapshot: bytes | str, number: int, record: Callable[[str, int, int], str]) -> None:
         self.under_way += 1
         try:
-            self.queue.put_nowait(record(snapshot, self.draw(), number))
+            self.last_seq = seq = self.last_seq + 1  # as in draw(), which takes the lock again
+            self.queue.put_nowait(record(finish(snapshot), seq, number))
         finally:
             self.under_way -= 1
 
-    def _numbered(self, snapshot: str) -> str:
+    def _numbered(self, snapshot: bytes | str) -> str:
         return lines.numbered(finish(snapshot), self.draw())
 
     def draw(self) -> int:
@@ -170,10 +170,13 @@ class LineQueue:
 
     def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         """Return the numbered snapshot of *item*; None for a record that is none of ours."""
-        if type(item) is not str and type(item) is not lines.Finished:
+        if type(item) is bytes:
+            is_numbered, length = False, len(item)
+        elif type(item) is str:
+            is_numbered = lines.is_numbered(item)
+            length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
+        else:
             return self._take_guest(format_record(item) if isinstance(item, logging.LogRecord) else item)
-        is_numbered = lines.is_numbered(item)
-        length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
         with self._lock:
             self._bytes -= length  # without a call in between, for the sake of put_at_once
         return item if is_numbered else self._numbered(item)

@@ -76,7 +76,7 @@ class AuditQueueListener(QueueListener):
 
     # The threads that log
 
-    def submit(self, snapshot: str) -> None:
+    def submit(self, snapshot: bytes | str) -> None:
         """Queue *snapshot*; without room it goes to the spool, or is counted as lost."""
         if not self._is_ours[0]:
             self.begin_in_child()
@@ -84,11 +84,13 @@ class AuditQueueListener(QueueListener):
             self.start_writer()  # whoever waits for room waits for the writer
         if not self._lines.put_at_once(snapshot):
             self._put(snapshot)
+        elif diagnostics.waiting:
+            diagnostics.tell()
         # After the put: a writer that ends has looked into the queue after it said so.
         if not self._running or processes.is_ending:
             self._see_to_it()
 
-    def _put(self, snapshot: str) -> None:
+    def _put(self, snapshot: bytes | str) -> None:
         try:
             turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
         finally:

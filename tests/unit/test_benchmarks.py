@@ -191,11 +191,11 @@ def test_a_python_without_the_project(tmp_path):
 
 
 def test_what_a_call_costs_is_measured_for_all_that_is_compared(tmp_path):
-    """The program tells the microseconds of each, a number a round."""
+    """The program tells the microseconds of each."""
     for letter, names in {"a": "ours null stock", "b": "ours null dumps", "c": "ours null stock"}.items():
-        command = [sys.executable, "-m", "tests.benchmarks.call_costs", letter, "2", "1", str(tmp_path)]
+        command = [sys.executable, "-m", "tests.benchmarks.call_costs", letter, "1", str(tmp_path)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         numbers = json.loads(done.stdout)
         assert list(numbers) == names.split()
-        assert all(len(each) == 2 and min(each) > 0 for each in numbers.values())
+        assert min(numbers.values()) > 0
         assert done.stderr == ""

@@ -1130,3 +1130,12 @@ def test_one_line():
     """The snapshot is one line, whatever line breaks the event has."""
     text = AuditFormatter().format(record({"action": "a.b", "metadata": {"x": "a\nb\r\u2028"}}, msg="a\nb"))
     assert "\n" not in text
+
+
+def test_a_snapshot_that_the_thread_of_the_call_took_is_used():
+    """What AuditFilter attached stays, whoever formats the record later, in another thread without the context."""
+    logged = record({"action": "page.read"})
+    with audit_context(user_label="Ann"):
+        assert AuditFilter().filter(logged)
+    for take in (AuditFormatter().format, AuditFormatter().snapshot):
+        assert json.loads(take(logged))["user_label"] == "Ann"

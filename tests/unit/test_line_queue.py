@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from pglog_audit import lines
+from pglog_audit import AuditFormatter, lines
 from pglog_audit.line_queue import LineQueue
 
 SNAPSHOT = '{"a":1}'
@@ -23,6 +23,12 @@ def never():
 
 def made(capacity=1000, max_bytes=1_000_000):
     return LineQueue(queue.SimpleQueue(), capacity, max_bytes)
+
+
+def unfinished():
+    """Return a record that leaves the writer something to do."""
+    event = {"action": "page.read", "user_label": ""}
+    return logging.makeLogRecord({"levelno": logging.INFO, "msg": "GET /?token=abc", "audit": event})
 
 
 def put(line_queue, snapshot=SNAPSHOT, timeout=0, is_worth_waiting=never):
@@ -101,11 +107,21 @@ def test_a_line_is_put_at_once_while_there_is_ample_room():
     assert not line_queue.put_at_once(SNAPSHOT)
 
 
-def test_a_journal_has_no_quick_way():
-    """With a journal each line goes through it."""
-    line_queue = LineQueue(queue.SimpleQueue(), 1000, 1_000_000, lambda snapshot, seq, _: lines.numbered(snapshot, seq))
-    assert not line_queue.put_at_once(SNAPSHOT)
-    assert line_queue.is_empty()
+def test_a_journal_gets_each_line():
+    """With a journal each line goes through it, finished and numbered, also where there is ample room."""
+    recorded = []
+
+    def record(snapshot, seq, number):
+        recorded.append((snapshot, seq, number))
+        return lines.numbered(snapshot, seq)
+
+    line_queue = LineQueue(queue.SimpleQueue(), 1000, 1_000_000, record)
+    assert line_queue.put_at_once(SNAPSHOT)
+    assert line_queue.put_at_once(AuditFormatter().snapshot(unfinished()))
+    assert recorded[0] == (SNAPSHOT, 1, 1)
+    assert recorded[1][1:] == (2, 2)
+    assert "token=***" in recorded[1][0]
+    assert taken(line_queue) == [1, 2]
 
 
 def test_no_line_put_at_once_is_missing():
@@ -125,9 +141,9 @@ def test_no_line_put_at_once_is_missing():
 def test_a_snapshot_is_finished_when_it_leaves_the_queue(max_bytes):
     """What a log call leaves to the writer, secrets inside texts, is done before the line goes anywhere."""
     line_queue = made(max_bytes=max_bytes)
-    turned_away = line_queue.put('{"message":"GET /?token=abc","label":""}', 0, never)
-    line = turned_away or line_queue.take(line_queue.get(0.0), lambda record: None)
-    assert json.loads(line) == {"writer_seq": 1, "message": "GET /?token=***"}
+    turned_away = line_queue.put(AuditFormatter().snapshot(unfinished()), 0, never)
+    line = json.loads(turned_away or line_queue.take(line_queue.get(0.0), lambda record: None))
+    assert line.items() >= {"writer_seq": 1, "user_label": None, "message": "GET /?token=***"}.items()
 
 
 def test_threads_get_each_number_once():

@@ -1,0 +1,135 @@
+"""
+What is left to do after the log call: from what it took down to the snapshot.
+
+A log call encodes what it says as it is, in bytes. The writer, which has the time, looks at names and texts, and makes
+the snapshot of it; what is not usual is cleaned as it would have been in the call.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from . import diagnostics
+from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines
+from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
+from .event import OUTCOMES
+from .masking import Masker
+
+MAX_PLAIN_LINE = MAX_LINE // 4
+"""Bytes up to which a line needs no cap."""
+EXACT_TYPES = frozenset({str, int, bool, type(None), UUID})
+"""Types whose values the encoder takes without a change, or not at all."""
+
+_PLAIN_TYPES = frozenset({str, UUID})
+_MAX_CONTAINERS = 1000
+_MOST_ACTIONS = 10_000
+
+
+def is_exact(value: Any) -> bool:
+    """
+    Tell whether JSON has all that *value* says, and in how little; in doubt no.
+
+    NaN would be a null, and a small value can hold the same list a billion times.
+    """
+    if type(value) is dict and EXACT_TYPES.issuperset(map(type, value.values())):
+        return True
+    containers: list[Iterable[Any]] = [[value]]
+    for container in islice(containers, _MAX_CONTAINERS):
+        for item in container:
+            if type(item) not in EXACT_TYPES:
+                if type(item) is dict:
+                    containers.append(item.values())
+                elif type(item) is list:
+                    containers.append(item)
+                elif type(item) is not float or not isfinite(item):
+                    return False
+    return len(containers) <= _MAX_CONTAINERS
+
+
+def completed(event: Mapping[str, Any], outcome: str, sentence: str | None, service: str | None) -> dict[str, Any]:
+    """Return *event* with what its record and formatter say of what it leaves open."""
+    complete = {"outcome": outcome, **event}
+    if sentence is not None and "message" not in complete:
+        complete["message"] = sentence
+    if service is not None and "service" not in complete:
+        complete["service"] = service
+    return complete
+
+
+class Finisher:
+    """Finish snapshots, as *cleaner* tells what is plain and what a secret."""
+
+    def __init__(self, cleaner: Cleaner) -> None:
+        self.cleaner = cleaner
+        self.careful = CarefulLines(cleaner)
+        self._good_actions: set[str] = set()
+
+    def finish(self, snapshot: bytes | str) -> str:
+        """Return the text of *snapshot*, as it may leave the memory; never raises."""
+        if isinstance(snapshot, str):
+            return snapshot
+        created = 0.0
+        try:
+            event, created, sentence, service, pathname, lineno = orjson.loads(snapshot)
+            text = self.plain_text(event, created, sentence, service)
+            if text is not None:
+                return text
+            # What is known of its record, which had no exception, and a level below ERROR.
+            known = {"levelno": logging.INFO, "created": created, "pathname": pathname, "lineno": lineno}
+            record = logging.makeLogRecord({"audit": event, **known})
+            return self.careful.line(completed(event, "success", sentence, service), record)
+        except Exception as error:  # noqa: BLE001 - the action was logged and must be a row
+            return unreadable(error, created)
+
+    def plain_text(
+        self, event: Mapping[str, Any], created: float, sentence: str | None, service: str | None
+    ) -> str | None:
+        """Return the snapshot of *event*, as it is, but for what it leaves open; in doubt None."""
+        try:
+            complete = completed(event, "success", sentence, service)
+            # Few calls, and each field once: with a journal, this is what a log call costs.
+            for name, value in complete.items():
+                is_plain = value and type(value) in _PLAIN_TYPES and name in PLAIN_FIELDS
+                if not is_plain and not self.cleaner.is_plain_field(name, value):
+                    return None
+            action = complete["action"]
+            if complete["outcome"] not in OUTCOMES or not (action in self._good_actions or self._is_good(action)):
+                return None
+            complete["occurred_at"] = created
+            text = orjson.dumps(complete).decode()
+        except Exception:  # noqa: BLE001 - whatever the caller's objects do
+            # Also a lone surrogate, an integer over 64 bits, too deep; or a dict that another thread changes.
+            return None
+        # A short line has no text that is too long, and without a backslash there is no NUL.
+        if not (len(text) <= MAX_TEXT and text.isascii() and "\\" not in text) and not _fits(text, complete):
+            return None
+        return None if may_hold_secret(text) else text
+
+    def _is_good(self, action: Any) -> bool:
+        good = type(action) is str and not action.startswith("audit.") and bool(ACTION.fullmatch(action))
+        if good and len(self._good_actions) < _MOST_ACTIONS:
+            self._good_actions.add(action)
+        return good
+
+
+def _fits(text: str, event: Mapping[str, Any]) -> bool:
+    if len(text) > MAX_PLAIN_LINE or ("\\" in text and "\\u0000" in text):
+        return False
+    return all(len(value) <= PLAIN_TEXT for value in event.values() if type(value) is str)
+
+
+def unreadable(error: Exception, created: float) -> str:
+    """Return the snapshot of an event that could not be read, because of *error*."""
+    problem = f"event: {type(error).__name__} while it was read"
+    diagnostics.warn("unreadable", "An audit event could not be read (%s); it is stored without fields", problem)
+    event = {"action": "unknown", "outcome": "unknown", "metadata": {CLEANED: [problem]}}
+    return orjson.dumps({"occurred_at": created, **event}).decode()
+
+
+finish = Finisher(Cleaner(Masker())).finish
+"""Finish the snapshot of a formatter that knows the built-in names of secrets alone."""
