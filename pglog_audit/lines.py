@@ -18,13 +18,7 @@ OWN = "audit."
 """How the actions begin that a writer logs of itself, and those of no caller."""
 
 
-class Finished(str):
-    """A snapshot in whose texts no secret stands, as its own formatter sees it."""
-
-    __slots__ = ()
-
-
-class Guest(Finished):
+class Guest(str):
     """A snapshot that was put into a queue by others than the queue's own writer."""
 
     __slots__ = ()

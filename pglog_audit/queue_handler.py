@@ -7,7 +7,7 @@ from typing import Any
 from . import processes
 from .errors import ConfigurationError
 from .formatter import AuditFormatter
-from .lines import Finished, Guest
+from .lines import Guest
 from .queue_listener import CLOSE_TIMEOUT, AuditQueueListener
 from .unlocked_handler import UnlockedHandler
 
@@ -53,7 +53,7 @@ class AuditQueueHandler(UnlockedHandler, QueueHandler):
         """Return the snapshot of *record*, which is what is queued."""
         if self.formatter is None and self.listener is None:
             self.setFormatter(AuditFormatter())
-        return Finished(self.format(record))  # other listeners may take it from the queue
+        return self.format(record)  # finished: other listeners may take it from the queue
 
     def enqueue(self, record: Any) -> None:
         """Queue a snapshot."""
