@@ -10,9 +10,10 @@ import dataclasses
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date, time
 from enum import Enum
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ _MAX_CONTAINERS = 1000
 _MAX_NAMES_KNOWN = 4096
 PLAIN_FIELDS = CALLER_FIELDS - JSON_FIELDS - {"occurred_at"}
 _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
+_FLAT_TYPES = _LITTLE_TYPES | {float}
 _CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ARRAYS = (list, tuple, Set, deque)
@@ -50,10 +52,16 @@ class Cleaner:
         """Tell whether a field that is no short text of PLAIN_FIELDS can be encoded as it is; in doubt no."""
         if type(value) is not dict or name not in JSON_FIELDS:
             return type(value) is int and name in ID_FIELDS
-        for key, item in value.items():
-            if type(item) not in _LITTLE_TYPES or key not in self._plain_names:
-                return self._is_plain_tree(value)
-        return True
+        is_little = self._plain_names.issuperset(value) and _LITTLE_TYPES.issuperset(map(type, value.values()))
+        return is_little or self._is_plain_tree(value)
+
+    def are_flat_and_plain(self, values: Sequence[Any]) -> bool:
+        """Tell whether all *values*, read from JSON, are dicts that can stand as they are, without another inside."""
+        return (
+            all(type(value) is dict for value in values)
+            and self._plain_names.issuperset(chain.from_iterable(values))
+            and _FLAT_TYPES.issuperset(map(type, chain.from_iterable(map(dict.values, values))))
+        )
 
     def _is_plain_tree(self, value: dict[str, Any]) -> bool:
         plain_names, containers = self._plain_names, list[Any]((value,))
@@ -98,15 +106,18 @@ class Cleaner:
 def may_hold_secret(line: str) -> bool:
     """Tell whether a text in *line* has a hint of a secret, and wants a longer look."""
     # One character is found at the speed of memory; only where it stands is there need for more.
-    lower = line.lower()
     return (
         "=" in line
-        or "bearer" in lower
-        or ("z" in lower and "authorization" in lower)
         or ("/" in line and "://" in line)
         or ("'" in line and "':" in line)
         or ("\\" in line and '\\":' in line)
+        or ((" " in line or "\\" in line or not line.isascii()) and _may_hold_header(line.lower()))
     )
+
+
+def _may_hold_header(line: str) -> bool:
+    """Tell whether a header with a credential may stand in *line*, in which there is white space."""
+    return "bearer" in line or ("z" in line and "authorization" in line)
 
 
 class Cleaning:

@@ -5,19 +5,17 @@ Lines in hand are tried until they are rows. With a spool they are on disk inste
 them, and come back from there, one batch after each batch of new lines: neither holds up the other.
 """
 
-import logging
 import random
-import threading
 import time
-from queue import Empty
+from functools import partial
 
-from . import diagnostics, lines
-from .audit_records import is_audit_record
+from . import diagnostics
 from .line_queue import POLL_INTERVAL, LineQueue
+from .lines_in_hand import LinesInHand
 from .own_events import OwnEvents
 from .postgres_handler import PostgresHandler
 from .verdict import Verdict
-from .written import MAX_BATCH_BYTES, Written
+from .written import Written
 
 _MIN_DELAY, _MAX_DELAY = 0.1, 30.0
 
@@ -42,20 +40,14 @@ class Delivery:
             service=writer.formatter.service,
             lifecycle=self._options.lifecycle,
         )
-        self._in_hand: list[str] = []
-        self._in_hand_since = 0.0
+        self._hand = LinesInHand(line_queue, writer)
         self._batch_size = self._options.batch_size
         self._min_batch = 0
         """Lines of the next batch at least: one more than the table refused altogether."""
-        self._were_sent = False
-        """Whether lines in hand may be rows already."""
         self._is_replay_refused = False
         """Whether the table takes none of the next lines to replay."""
         self._delay = 0.0
         self._wanted_until = 0.0
-        self._hand_lock = threading.RLock()
-        self._given_up = 0
-        """Lines in hand, the first ones, that are no more ours."""
         self._is_giving_up = False
         """Whether lines are in the hand of who ends the process, and settled only when it is known where they are."""
         self.is_ending = False
@@ -71,11 +63,11 @@ class Delivery:
 
     def is_idle(self) -> bool:
         """Tell whether nothing waits."""
-        return not self._in_hand and self._lines.is_empty()
+        return self._hand.is_empty() and self._lines.is_empty()
 
     def oldest_unsent(self) -> float | None:
         """Return for how many seconds the oldest line that is no row has been here or on disk; None without any."""
-        ages = [time.monotonic() - self._in_hand_since] if self._in_hand else []
+        ages = [time.monotonic() - self._hand.since] if self._hand.lines else []
         if self._backlog is not None and (age := self._backlog.age()) is not None:
             ages.append(age)
         return max(ages, default=None)
@@ -89,10 +81,10 @@ class Delivery:
             self._is_giving_up = False
 
     def _give_up(self) -> int:
-        rest, deadline = self._take_rest(), time.monotonic() + _MIN_DELAY
+        rest, deadline = self._hand.give_up(), time.monotonic() + _MIN_DELAY
         while self._lines.unsettled() > len(rest) and time.monotonic() < deadline:
             time.sleep(POLL_INTERVAL)  # the writer has just taken one, and has it in hand at once
-            rest += self._take_rest()
+            rest += self._hand.give_up()
         unseen, left = max(0, self._lines.unsettled() - len(rest)), rest
         if self._backlog is not None and rest:
             left = self._backlog.keep(rest)
@@ -103,23 +95,15 @@ class Delivery:
             self._keep_own(is_end=not lost)
         return lost
 
-    def _take_rest(self) -> list[str]:
-        """Return the lines in hand, which the writer will drop, and those in the queue."""
-        with self._hand_lock:
-            in_hand = self._in_hand[self._given_up :]
-            self._given_up = len(self._in_hand)
-        waiting = self._lines.take_all(self._format)
-        return [*in_hand, *(lines.headed(snapshot, self._writer.writer_id) for snapshot in waiting)]
-
     # The steps
 
     def step(self) -> None:
         """Take what is there, and write it; without anything to do wait for a line."""
         try:
             is_ending = self.is_ending  # an end that comes meanwhile, in a pause, is worth one more attempt
-            self._drop_what_was_given_up()
-            self._collect(self._until())
-            if self._in_hand:
+            self._hand.drop_given_up()
+            self._hand.fill(self._batch_size, self._until(), at_least=self._min_batch)
+            if self._hand.lines:
                 self._deliver()
             elif self._is_replay_due():
                 self._replay(others_fit=False)
@@ -127,14 +111,14 @@ class Delivery:
             if is_ending and self.is_idle() and not self._is_replaying():
                 self._end()
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever happens; the lines are in hand
-            self._were_sent = True
+            self._hand.doubtful = len(self._hand.lines)
             diagnostics.warn("writer", "The audit writer failed and tries again: %r", error)
             self._account.fail(repr(error))
             self._wait_after(repr(error))
 
     def _until(self) -> float | None:
         """Return until when to wait for a line; None for as long as it takes."""
-        if self._in_hand or self.is_ending:
+        if self._hand.lines or self.is_ending:
             return 0.0
         return None if self._backlog is None else self._backlog.next_look
 
@@ -145,58 +129,32 @@ class Delivery:
     def _is_replay_due(self) -> bool:
         return self._backlog is not None and time.monotonic() >= self._backlog.next_look
 
-    def _collect(self, until: float | None) -> None:
-        """Add to the lines in hand until the batch is full, or its first line old enough; wait for that one *until*."""
-        room = MAX_BATCH_BYTES - sum(map(lines.size, self._in_hand))
-        is_hurried = until is not None and until <= time.monotonic()
-        while (len(self._in_hand) < self._batch_size and room > 0) or len(self._in_hand) < self._min_batch:
-            try:
-                item = self._lines.get(until)
-            except Empty:
-                return
-            if item is None:
-                if self._lines.is_empty():
-                    return
-                continue
-            snapshot = self._lines.take(item, self._format)
-            if snapshot is not None:
-                self._take_in_hand(snapshot)
-                room -= lines.size(snapshot)
-            if not is_hurried:
-                until, is_hurried = time.monotonic() + self._options.flush_interval, True
-
-    def _take_in_hand(self, snapshot: str) -> None:
-        if not self._in_hand:
-            self._in_hand_since = time.monotonic()
-        self._in_hand.append(lines.headed(snapshot, self._writer.writer_id))
-
-    def _format(self, record: logging.LogRecord) -> str | None:
-        return self._writer.format(record) if is_audit_record(record) else None
-
     def _deliver(self) -> None:
-        size = max(self._batch_size, self._min_batch)
-        batch, rest = self._in_hand[:size], self._in_hand[size:]
+        hand, size = self._hand, max(self._batch_size, self._min_batch)
+        batch, begin = hand.lines[:size], time.monotonic()
+        were_sent = hand.doubtful > 0 or self._options.journal  # which may have been replayed
         # Until it is known what came of it: an exception may be injected at any moment.
-        were_sent, self._were_sent = self._were_sent, True
-        written = self._writer.write(batch)
+        hand.doubtful = max(hand.doubtful, len(batch))
+        fill_next = partial(hand.fill_next, self._batch_size, len(batch))
+        written = self._writer.write(batch, are_new=not were_sent, meanwhile=fill_next)
         for refusal in written.refused:
             self._writer.reject(refusal)  # before the journal forgets it
         if not written.left:
             # Before flush() hears of the batch: whoever ends now has its start in the table.
             self._writer.tell(self._own_events)
-        with self._hand_lock:
-            if self._drop_what_was_given_up():
+        with hand.lock:
+            if hand.drop_given_up():
                 return
-            self._in_hand = written.left + rest
+            hand.lines = written.left + hand.lines[len(batch) :]
+            if not written.left:
+                hand.since, hand.doubtful = begin, max(0, hand.doubtful - len(batch))
             self._settle(written.stored + written.duplicates + len(written.refused))
-        # Lines of the journal may have been replayed, where others of their segment had to be.
-        self._account.add(written, batch, were_sent=were_sent or self._options.journal)
+        self._account.add(written, batch, were_sent=were_sent)
         # If the table takes none of them, a further line tells whether the fault is theirs.
         self._min_batch = len(batch) + 1 if written.verdict is Verdict.CONFIGURATION else 0
         if written.left:
             self._after_failure(written)
             return
-        self._were_sent = bool(rest) and were_sent
         self._after_success()
         if self._is_replay_due() or self._is_replay_refused:
             self._replay(others_fit=written.stored > 0)
@@ -209,13 +167,6 @@ class Delivery:
         # What is under way may have been overtaken by a line of its own signal handler, and its number with it.
         if self._backlog is not None and not self._lines.under_way:
             self._backlog.forget(self._lines.settled)
-
-    def _drop_what_was_given_up(self) -> bool:
-        """Drop the lines in hand that were given up meanwhile, and tell whether there were any."""
-        with self._hand_lock:
-            count, self._given_up = self._given_up, 0
-            del self._in_hand[:count]
-        return count > 0
 
     def settle_missing(self) -> None:
         """Say what became of lines that are neither in the queue nor in hand: an exception came in between."""
@@ -287,18 +238,19 @@ class Delivery:
 
     def _put_aside(self) -> None:
         """Put the lines in hand to the spool."""
-        if self._backlog is None or not self._in_hand or self._drop_what_was_given_up():
+        hand = self._hand
+        if self._backlog is None or not hand.lines or hand.drop_given_up():
             return
         self._keep_own(with_losses=False)
-        left = self._backlog.keep(self._in_hand)
+        left = self._backlog.keep(hand.lines)
         if left:
             text = "Audit events wait in memory (%d so far), because the spool has no room: %s"
             diagnostics.warn("no room", text, self._lines.unsettled(), self._backlog.problem)
-        with self._hand_lock:
-            if self._drop_what_was_given_up():
+        with hand.lock:
+            if hand.drop_given_up():
                 return
-            count, self._in_hand = len(self._in_hand) - len(left), left
-            self._min_batch, self._were_sent = 0, bool(left)
+            count, hand.lines = len(hand.lines) - len(left), left
+            self._min_batch, hand.doubtful = 0, len(left)
             self._settle(count)
 
     def _keep_own(self, *, is_end: bool = False, with_losses: bool = True) -> None:
@@ -313,14 +265,14 @@ class Delivery:
         self._delay = min(max(_MIN_DELAY, self._delay * 2), _MAX_DELAY)
         begin = time.monotonic()
         delay = self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads attempts, guards nothing
-        while (now := time.monotonic()) < begin + delay and not self._given_up:
+        while (now := time.monotonic()) < begin + delay and not self._hand.given_up:
             if begin + _MIN_DELAY < now < self._wanted_until:
                 return
             self._wait(_MIN_DELAY / 4)
 
     def _wait(self, seconds: float) -> None:
-        if self._backlog is None or self._in_hand:
+        if self._backlog is None or self._hand.lines:
             time.sleep(seconds)
         else:
-            self._collect(time.monotonic() + seconds)
+            self._hand.fill(self._batch_size, time.monotonic() + seconds, at_least=self._min_batch)
         self._put_aside()

@@ -71,6 +71,8 @@ class AuditHandler(UnlockedHandler):
         self._is_holding = False
         self._direct_writer: AuditQueueListener | None = None
         """The writer while it is held, for handle() alone: not where a subclass has an emit() of its own."""
+        self._heard_names: set[str] = set()
+        """The loggers that events came from."""
         self._is_noop = not (self.is_enabled and self.options.configured)
         # At last: logging would close a handler that was refused half-made.
         super().__init__(level)
@@ -96,9 +98,12 @@ class AuditHandler(UnlockedHandler):
             or "audit" not in record.__dict__
             or call_sites.unheard
             or self.filters
-            or record.name.startswith("psycopg")
+            or record.name not in self._heard_names
         ):
-            return super().handle(record)
+            is_taken = super().handle(record)
+            if is_taken:
+                self._heard_names.add(record.name)
+            return is_taken
         try:
             writer.submit(self._take_snapshot(record))
         except Exception:  # noqa: BLE001 - as in emit()

@@ -18,7 +18,7 @@ from queue import Empty, Full, SimpleQueue
 from typing import Any
 
 from . import diagnostics, lines
-from .finishing import finish
+from .finishing import finish, finish_all
 
 POLL_INTERVAL = 0.002
 
@@ -81,7 +81,7 @@ class LineQueue:
         if self._record is not None:
             snapshot = finish(snapshot)  # the journal is a file
             return self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, lines.size(snapshot))
-        length = len(snapshot) if isinstance(snapshot, bytes) else lines.size(snapshot)
+        length = len(snapshot) if type(snapshot) is bytes else lines.size(snapshot)  # type: ignore[arg-type] # a text
         if self.queue.qsize() >= self._crowded_lines or self._bytes + length > self._crowded_bytes:
             return False
         try:
@@ -113,7 +113,7 @@ class LineQueue:
         if self._put_below(self._max_lines, self._max_bytes, snapshot, length):
             return None
         # A line without room has its number too, so that its absence shows in the table.
-        return self._numbered(snapshot)
+        return lines.numbered(finish(snapshot), self.draw())
 
     def _may_wait(self) -> bool:
         # A signal handler that interrupted its own thread in here holds the lock, and the writer needs it to make room.
@@ -144,14 +144,11 @@ class LineQueue:
         finally:
             self.under_way -= 1
 
-    def _numbered(self, snapshot: bytes | str) -> str:
-        return lines.numbered(finish(snapshot), self.draw())
-
     def draw(self) -> int:
         """Return the next number."""
-        with self._lock:
-            # In a variable of its own: a signal handler that logs right after takes the next one.
-            self.last_seq = seq = self.last_seq + 1
+        # Without a call in between: see put_at_once. In a variable of its own, because a signal handler that logs right
+        # after takes the next one.
+        self.last_seq = seq = self.last_seq + 1
         return seq
 
     def get(self, deadline: float | None) -> Any:
@@ -161,33 +158,55 @@ class LineQueue:
         :raises queue.Empty: there was none in time.
         """
         try:
-            return self.queue.get(block=False)
+            return self.get_at_once()
         except Empty:
             self._bytes = 0  # whatever was counted wrong, by an exception in between
             if deadline is None:
                 return self.queue.get()
             return self.queue.get(timeout=max(0.0, deadline - time.monotonic()))
 
-    def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
-        """Return the numbered snapshot of *item*; None for a record that is none of ours."""
+    def get_at_once(self) -> Any:
+        """
+        Return the next item, None for a nudge.
+
+        :raises queue.Empty: there is none.
+        """
+        return self.queue.get(block=False)
+
+    def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None], writer_id: str) -> str | None:
+        """Return the line of *item*, by the writer of that id; None for a nudge, or a record that is none of ours."""
         if type(item) is bytes:
-            is_numbered, length = False, len(item)
+            length = len(item)
+            self._bytes -= length  # without a call in between: see put_at_once
+            item = finish(item)
         elif type(item) is str:
             is_numbered = lines.is_numbered(item)
             length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
-        else:
-            return self._take_guest(format_record(item) if isinstance(item, logging.LogRecord) else item)
-        with self._lock:
-            self._bytes -= length  # without a call in between, for the sake of put_at_once
-        return item if is_numbered else self._numbered(item)
-
-    def _take_guest(self, snapshot: str | None) -> str | None:
-        if snapshot is None:
+            self._bytes -= length
+            if is_numbered:
+                return lines.headed(item, writer_id)
+        elif (item := self._guest(item, format_record)) is None:
             return None
-        with self._lock:
-            self._has_guests = True
-            self._count_up()
-        return self._numbered(snapshot)
+        return lines.whole(item, self.draw(), writer_id)
+
+    def take_many(
+        self, items: list[Any], format_record: Callable[[logging.LogRecord], str | None], writer_id: str
+    ) -> list[str]:
+        """Return the lines of *items*: see :meth:`take`."""
+        if not items or set(map(type, items)) != {bytes}:
+            return [line for item in items if (line := self.take(item, format_record, writer_id)) is not None]
+        snapshots, length, count = finish_all(items), sum(map(len, items)), len(items)
+        self._bytes -= length
+        self.last_seq = last = self.last_seq + count
+        return lines.all_whole(snapshots, last - count + 1, writer_id)
+
+    def _guest(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
+        snapshot = format_record(item) if isinstance(item, logging.LogRecord) else item
+        if snapshot is not None:
+            with self._lock:
+                self._has_guests = True
+                self._count_up()
+        return snapshot
 
     def nudge(self) -> None:
         """Let the writer look up from waiting for lines."""
@@ -206,14 +225,13 @@ class LineQueue:
         """Return how many lines are here, or in the writer's hand."""
         return max(0, self.submitted - self.settled)
 
-    def take_all(self, format_record: Callable[[logging.LogRecord], str | None]) -> list[str]:
-        """Return the numbered snapshots of all that waits."""
-        waiting: list[str] = []
+    def take_all(self, format_record: Callable[[logging.LogRecord], str | None], writer_id: str) -> list[str]:
+        """Return the lines of all that waits, by the writer of that id."""
+        items: list[Any] = []
         with self._lock, suppress(Empty):
             while True:
-                snapshot = self.take(self.queue.get(block=False), format_record)
-                waiting += [snapshot] if snapshot is not None else []
-        return waiting
+                items.append(self.get_at_once())
+        return self.take_many(items, format_record, writer_id)
 
     def missing(self) -> int:
         """Return how many lines are nowhere, if nothing waits here, nor in the writer's hand."""

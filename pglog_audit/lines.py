@@ -6,6 +6,7 @@ the line does not change; a repair makes a new line with the same id and number.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from uuid_utils import uuid7
@@ -43,7 +44,13 @@ def headed(snapshot: str, writer_id: str) -> str:
 
 def whole(snapshot: str, seq: int, writer_id: str) -> str:
     """Return the line of *snapshot*: what :func:`numbered` and :func:`headed` make of it one after the other."""
-    return f'{_HEAD}{str(uuid7())}","writer_id":"{writer_id}",{_SEQ}{seq},{snapshot[1:]}'  # noqa: RUF010 - faster
+    return all_whole((snapshot,), seq, writer_id)[0]
+
+
+def all_whole(snapshots: Iterable[str], first_seq: int, writer_id: str) -> list[str]:
+    """Return the lines of *snapshots*, numbered from *first_seq* on."""
+    middle = f'","writer_id":"{writer_id}",{_SEQ}'
+    return [f"{_HEAD}{uuid7()!s}{middle}{seq},{snapshot[1:]}" for seq, snapshot in enumerate(snapshots, first_seq)]
 
 
 def seq(line: str) -> int:

@@ -167,32 +167,43 @@ class PostgresHandler(UnlockedHandler):
                 self.account.fail(written.problem or "")
             own_events.done([line for line in waiting if line not in written.left])
 
-    def write(self, batch: Sequence[str], *, others_fit: bool = False) -> Written:
+    def write(
+        self,
+        batch: Sequence[str],
+        *,
+        others_fit: bool = False,
+        are_new: bool = False,
+        meanwhile: Callable[[], bool] = lambda: False,
+    ) -> Written:
         """
         Make rows of the lines in *batch*: all that the table takes.
 
         Values that their column refuses move to the metadata; if the server still refuses, halves tell which line it
-        is. Where it refuses all of *batch*, that is their own fault only if *others_fit*.
+        is. Where it refuses all of *batch*, that is their own fault only if *others_fit*. See :meth:`Store.insert` for
+        *are_new* and *meanwhile*.
         """
         # A thread that was in here when the interpreter began to end never leaves.
         if not self._one_at_a_time.acquire(blocking=not sys.is_finalizing()):
             return Written(left=list(batch), problem="the interpreter ends", verdict=Verdict.AWAY)
         try:
-            return self._write(batch, others_fit=others_fit)
+            return self._write(batch, others_fit=others_fit, are_new=are_new, meanwhile=meanwhile)
         finally:
             self._one_at_a_time.release()
             diagnostics.tell()
 
-    def _write(self, batch: Sequence[str], *, others_fit: bool) -> Written:
+    def _write(
+        self, batch: Sequence[str], *, others_fit: bool, are_new: bool, meanwhile: Callable[[], bool]
+    ) -> Written:
         done = Written()
         self._first = batch[0] if batch else ""
         todo = [list(batch)] if batch else []
         while todo:
             chunk = todo.pop()
             try:
-                stored = self.store.insert(chunk)
+                stored = self.store.insert(chunk, are_new=are_new, meanwhile=meanwhile)
             except Exception as error:  # noqa: BLE001 - the verdict sorts them; none may end the writer's thread
-                todo += self._after(error, chunk, done)
+                is_doubtful, are_new = are_new and _is_conflict(error), False
+                todo += [chunk] if is_doubtful else self._after(error, chunk, done)
                 if done.left:
                     break
             else:
@@ -277,3 +288,7 @@ class PostgresHandler(UnlockedHandler):
             if self.backlog is not None:
                 self.backlog.close()
         super().close()
+
+
+def _is_conflict(error: Exception) -> bool:
+    return isinstance(error, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation)

@@ -1,8 +1,9 @@
 """The audit table, as the writer sees it."""
 
 import os
+import select
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -33,14 +34,20 @@ class Store:
     def __init__(self, options: WriterOptions) -> None:
         self.options = options
         self.table: catalog.Table | None = None
-        self._insert: psycopg.sql.Composed | None = None
+        self._inserts: dict[bool, bytes] = {}
+        """The statements, by whether the lines are new."""
         self._connection: psycopg.Connection[Any] | None = None
         self._pid = os.getpid()
         self._forked = False
 
-    def insert(self, lines: Sequence[str]) -> int:
+    def insert(
+        self, lines: Sequence[str], *, are_new: bool = False, meanwhile: Callable[[], bool] = lambda: False
+    ) -> int:
         """
         Insert *lines* and return how many rows they made; a line that is a row already makes none.
+
+        :param are_new: none can be a row; if one is all the same, that is an error.
+        :param meanwhile: is called while the server works, as long as it returns True: it did a little of something.
 
         :raises UnreachableError: there is no connection.
         :raises SchemaError: the table is missing, or closed to this role.
@@ -48,8 +55,8 @@ class Store:
         :raises psycopg.Error: the server's own answer.
         """
         try:
-            with self._connected() as connection, _deadline(connection, self.options.write_timeout):
-                return self._insert_with(connection, lines)
+            with self._connected() as connection, _deadline(connection, self.options.write_timeout, meanwhile):
+                return self._insert_with(connection, lines, are_new=are_new)
         except Exception as error:
             self._after(error)
             raise
@@ -72,12 +79,12 @@ class Store:
         if self._connection is not None and _ends_connection(error):
             self.close()
 
-    def _insert_with(self, connection: psycopg.Connection[Any], lines: Sequence[str]) -> int:
+    def _insert_with(self, connection: psycopg.Connection[Any], lines: Sequence[str], *, are_new: bool) -> int:
         if self.table is None:
             conninfo = self.options.conninfo
             named_by = name_source(conninfo) if isinstance(conninfo, str) else ""
             self.table = catalog.describe(connection, self.options.table, dict(self.options.columns), named_by)
-            self._insert = self.table.insert()
+            self._inserts = {new: self.table.insert(are_new=new).as_bytes(connection) for new in (False, True)}
         own = 0
         if not self.table.is_numbered:
             # What a writer says of itself means nothing to the program that the table belongs to.
@@ -93,7 +100,7 @@ class Store:
             with _one_trip(connection):
                 cursor.execute(template("limit_batch"), limits)
                 cursor.execute(template("keep_durable"))
-                cursor.execute(self._insert, {"lines": f"[{','.join(lines)}]"})  # type: ignore[arg-type] # set with table
+                cursor.execute(self._inserts[are_new], {"lines": _array(lines)})
         finally:
             connection.remove_notice_handler(notices.append)
         if any(notice.sqlstate == "01000" for notice in notices):
@@ -141,6 +148,13 @@ class Store:
         )
 
 
+def _array(lines: Sequence[str]) -> str:
+    """Return *lines* as a JSON array."""
+    # The brackets at its ends before it is joined: to copy half a megabyte takes longer than to make it.
+    *others, last = lines or [""]
+    return ",".join([f"[{others[0]}", *others[1:], f"{last}]"]) if others else f"[{last}]"
+
+
 @contextmanager
 def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """
@@ -184,7 +198,7 @@ def _ends_connection(error: Exception) -> bool:
 
 
 @contextmanager
-def _deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+def _deadline(connection: psycopg.Connection[Any], seconds: float, meanwhile: Callable[[], bool]) -> Iterator[None]:
     """
     Make whatever waits for the server inside the block raise :exc:`TimeoutError` when *seconds* have passed.
 
@@ -194,9 +208,12 @@ def _deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[N
     limit = time.monotonic() + seconds
     wait = connection.wait
 
+    def is_used() -> bool:
+        return not _has_answer(connection) and meanwhile()
+
     def wait_until(generator: Generator[Any, Any, Any], *args: Any, **options: Any) -> Any:
         try:
-            return wait(_until(limit, generator), *args, **options)
+            return wait(_until(limit, generator, is_used), *args, **options)
         except TimeoutError:
             # Before psycopg leaves the transaction: it would log that it cannot roll back.
             connection.close()
@@ -214,11 +231,23 @@ def _deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[N
         del connection.wait
 
 
-def _until(limit: float, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+def _has_answer(connection: psycopg.Connection[Any]) -> bool:
+    if not hasattr(select, "poll"):  # Windows, where nothing is done meanwhile
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _until(
+    limit: float, generator: Generator[Any, Any, Any], meanwhile: Callable[[], bool]
+) -> Generator[Any, Any, Any]:
     """Go through *generator*, which psycopg resumes at least ten times a second, until *limit*."""
     try:
         state = next(generator)
         while True:
+            while state == Wait.R and meanwhile():
+                pass
             ready = yield state
             if time.monotonic() <= limit:
                 state = generator.send(ready)

@@ -43,7 +43,7 @@ def rows_per_s(handler: PostgresHandler, count: int) -> float:
     batches = [lines[first : first + size] for first in range(0, count, size)]
 
     def write() -> int:
-        return sum(handler.write(batch).stored for batch in batches)
+        return sum(handler.write(batch, are_new=True).stored for batch in batches)
 
     return _rate(write, count)
 

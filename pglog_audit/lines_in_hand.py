@@ -1,0 +1,96 @@
+"""The lines in the writer's hand: taken from the queue, and not known to be rows, on disk or lost."""
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from queue import Empty
+from typing import Any
+
+from .audit_records import is_audit_record
+from .line_queue import LineQueue
+from .postgres_handler import PostgresHandler
+from .written import MAX_BATCH_BYTES
+
+_SLICE = 250
+"""Lines that are taken between two looks whether the server has answered."""
+
+
+class LinesInHand:
+    """Take lines from *line_queue* for *writer*; for its thread alone, but for :meth:`give_up`."""
+
+    def __init__(self, line_queue: LineQueue, writer: PostgresHandler) -> None:
+        self._queue = line_queue
+        self._writer = writer
+        self._flush_interval = writer.options.flush_interval
+        self.lines: list[str] = []
+        self.since = 0.0
+        """When the first of them came, by time.monotonic(), or little before."""
+        self.doubtful = 0
+        """How many of them, the first ones, may be rows already."""
+        self.given_up = 0
+        """How many of them, the first ones, are no more ours."""
+        self.lock = threading.RLock()
+        self._taken: list[Any] = []
+        """Items from the queue that are no lines yet."""
+
+    def give_up(self) -> list[str]:
+        """Return all that is in hand, which the writer's thread will drop, and in the queue; for any thread."""
+        with self.lock:
+            in_hand = self.lines[self.given_up :]
+            self.given_up += len(in_hand)  # the writer may have added one since
+        return in_hand + self._queue.take_all(self._format, self._writer.writer_id)
+
+    def drop_given_up(self) -> bool:
+        """Drop the lines that were given up meanwhile, and tell whether there were any."""
+        with self.lock:
+            count, self.given_up = self.given_up, 0
+            del self.lines[:count]
+        return count > 0
+
+    def is_empty(self) -> bool:
+        """Tell whether there are none."""
+        return not self.lines and not self._taken
+
+    def fill(self, size: int, until: float | None, *, at_least: int = 0) -> None:
+        """
+        Take lines until there are *size*, or the first is old enough; wait for that one *until* then.
+
+        :param size: fewer, if they are a statement's bytes; but always *at_least* as many as that.
+        """
+        room = MAX_BATCH_BYTES - sum(map(len, self.lines))
+        is_hurried = until is not None and until <= time.monotonic()
+        while (len(self.lines) < size and room > 0) or len(self.lines) < at_least:
+            try:
+                self._taken.append(self._queue.get(until))
+            except Empty:
+                return
+            taken = self._take(size - len(self.lines), room)
+            if not taken and self._queue.is_empty():
+                return  # a nudge
+            room -= taken
+            if not is_hurried:
+                until, is_hurried = time.monotonic() + self._flush_interval, True
+
+    def fill_next(self, size: int, sent: int) -> bool:
+        """Take some lines of the batch after *sent* lines, up to *size*; tell whether there may be more."""
+        ahead = self.lines[sent:]
+        room = MAX_BATCH_BYTES - sum(map(len, ahead))
+        return len(ahead) < size and room > 0 and self._take(size - len(ahead), room) > 0
+
+    def _take(self, count: int, room: int) -> int:
+        """Take some of what waits, at most *count* lines and about *room* characters; return how many these have."""
+        taken, most = self._taken, min(count, _SLICE)
+        with suppress(Empty):
+            while len(taken) < most and room > 0:
+                taken.append(item := self._queue.get_at_once())
+                room -= len(item) if type(item) is bytes else room  # what is rare ends the slice
+        # What was taken stays where it is until there are lines of it: an exception may be injected at any moment.
+        new, self._taken = self._queue.take_many(taken, self._format, self._writer.writer_id), []
+        if not self.lines:
+            self.since = time.monotonic()
+        self.lines += new
+        return sum(map(len, new))
+
+    def _format(self, record: logging.LogRecord) -> str | None:
+        return self._writer.format(record) if is_audit_record(record) else None
