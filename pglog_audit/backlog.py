@@ -5,6 +5,7 @@ In the journal the caller records each line itself; whoever writes it live forge
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -61,6 +62,11 @@ class Backlog:
         self._begin(writer_id, account)
 
     @property
+    def lock(self) -> threading.RLock:
+        """The lock that whoever calls :meth:`record` has."""
+        return self._spool.lock
+
+    @property
     def used(self) -> int:
         """Bytes on disk, of all writers of the target."""
         return self._spool.used
@@ -79,10 +85,19 @@ class Backlog:
 
     # Lines that the database does not take now
 
-    def record(self, snapshot: str, seq: int, number: int) -> str:
-        """Write the line of *snapshot* to the journal, until *number* lines are forgotten, and return it."""
-        line = lines.whole(snapshot, seq, self._writer_id)
-        if self._spool.record(line, number):
+    def record(self, snapshot: bytes | str, seq: int, number: int) -> bytes | str:
+        """
+        Write *snapshot* to the journal, until *number* lines are forgotten, and return what stands there.
+
+        :param snapshot: a text, whose line it is; or bytes that may stand there as they are, and are finished later.
+        """
+        line: bytes | str
+        if isinstance(snapshot, bytes):
+            line = chunk = lines.recorded(snapshot, seq)
+        else:
+            line = lines.whole(snapshot, seq, self._writer_id)
+            chunk = f"{line}\n".encode()
+        if self._spool.record_chunk(chunk, number):
             self._recorded.add(seq, number)
             return line
         self._account.count("unjournaled", 1)
@@ -155,8 +170,8 @@ class Backlog:
             return None
         taken, written = replayed.taken, replayed.written
         # Counters are of events alone.
-        written.stored -= min(written.stored, sum(map(lines.is_own, taken.lines)))
-        self._account.add(written, taken.lines, were_sent=True)
+        written.stored -= min(written.stored, sum(map(lines.is_own, replayed.lines)))
+        self._account.add(written, replayed.lines, were_sent=True)
         if not written.left:
             self._account.note_rejects(written.refused)
             self._note_bad(taken.bad)

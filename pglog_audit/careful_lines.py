@@ -87,8 +87,10 @@ def outcome_of(record: logging.LogRecord) -> str:
 
 
 def _warn(kind: str, record: logging.LogRecord, text: str, *args: object) -> None:
-    place = f"{record.__dict__.get('pathname')}:{record.__dict__.get('lineno')}"
-    diagnostics.warn(kind, f"{text} (%s)", *args, place)
+    pathname = record.__dict__.get("pathname")
+    if pathname is not None:  # it is, of an event that the writer finishes
+        text, args = f"{text} (%s:%s)", (*args, pathname, record.__dict__.get("lineno"))
+    diagnostics.warn(kind, text, *args)
 
 
 def _exception(record: logging.LogRecord) -> dict[str, str]:

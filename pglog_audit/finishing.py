@@ -9,7 +9,6 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from math import isfinite
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ import orjson
 from . import diagnostics
 from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines
 from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
-from .event import JSON_FIELDS, OUTCOMES
+from .event import OUTCOMES
 from .masking import Masker
 
 MAX_PLAIN_LINE = MAX_LINE // 4
@@ -27,8 +26,7 @@ EXACT_TYPES = frozenset({str, int, bool, type(None), UUID})
 """Types whose values the encoder takes without a change, or not at all."""
 
 _PLAIN_TYPES = frozenset({str, UUID})
-_PLAIN_NAMES = PLAIN_FIELDS | JSON_FIELDS
-_USUAL_NAMES = _PLAIN_NAMES - {"outcome", "message", "service", "changes"}
+_USUAL_NAMES = (PLAIN_FIELDS | {"metadata"}) - {"outcome", "message", "service"}
 _MAX_CONTAINERS = 1000
 _MOST_ACTIONS = 10_000
 
@@ -39,8 +37,6 @@ def is_exact(value: Any) -> bool:
 
     NaN would be a null, and a small value can hold the same list a billion times.
     """
-    if type(value) is dict and EXACT_TYPES.issuperset(map(type, value.values())):
-        return True
     containers: list[Iterable[Any]] = [[value]]
     for container in islice(containers, _MAX_CONTAINERS):
         for item in container:
@@ -64,13 +60,22 @@ def completed(event: Mapping[str, Any], outcome: str, sentence: str | None, serv
     return complete
 
 
+def created(snapshot: bytes) -> float:
+    """Return when what the unfinished *snapshot* says was logged, in seconds since the epoch; 0 without a time."""
+    try:
+        return float(snapshot[1 : snapshot.index(b",")])
+    except ValueError:
+        return 0.0
+
+
 class Finisher:
     """Finish snapshots, as *cleaner* tells what is plain and what a secret."""
 
     def __init__(self, cleaner: Cleaner) -> None:
         self.cleaner = cleaner
         self.careful = CarefulLines(cleaner)
-        self._good_actions: set[str] = set()
+        self.good_actions: set[str] = set()
+        """Actions of the right form, as far as they were seen."""
 
     def finish(self, snapshot: bytes | str) -> str:
         """Return the text of *snapshot*, as it may leave the memory; never raises."""
@@ -78,12 +83,12 @@ class Finisher:
             return snapshot
         created = 0.0
         try:
-            created, sentence, service, pathname, lineno, event = orjson.loads(snapshot)
+            created, sentence, service, event = orjson.loads(snapshot)
             text = self.plain_text(event, created, sentence, service)
             if text is not None:
                 return text
             # What is known of its record, which had no exception, and a level below ERROR.
-            known = {"levelno": logging.INFO, "created": created, "pathname": pathname, "lineno": lineno}
+            known = {"levelno": logging.INFO, "created": created, "pathname": None}
             record = logging.makeLogRecord({"audit": event, **known})
             return self.careful.line(completed(event, "success", sentence, service), record)
         except Exception as error:  # noqa: BLE001 - the action was logged and must be a row
@@ -102,12 +107,12 @@ class Finisher:
         joined = b",".join(snapshots)
         if b"\\" in joined or not joined.isascii() or max(map(len, snapshots)) > MAX_TEXT:
             return None
-        _, sentences, services, pathnames, _, events = zip(*orjson.loads(b"[%b]" % joined), strict=True)
+        _, sentences, services, events = zip(*orjson.loads(b"[%b]" % joined), strict=True)
         if not (all(sentences) and len(set(services)) == 1 and self._are_usual(events)):
             return None
         said, service = "\n".join(sentences), services[0] or ""
         # Nothing is escaped: each text stands there as it is, and the first brace begins the event.
-        if "{" in said or "{" in service or any("{" in pathname for pathname in set(pathnames)):
+        if "{" in said or "{" in service:
             return None
         parts = [snapshot.decode().partition("{") for snapshot in snapshots]
         fields = [part[2][:-2] for part in parts]
@@ -129,7 +134,6 @@ class Finisher:
             and kinds.count(dict) == len(metadata)
             and kinds.count(str) == len(kinds) - len(metadata)
             and self.cleaner.are_flat_and_plain(metadata)
-            and self._good_actions.issuperset(map(itemgetter("action"), events))
         )
 
     def plain_text(
@@ -138,7 +142,7 @@ class Finisher:
         """Return the snapshot of *event*, as it is, but for what it leaves open; in doubt None."""
         try:
             complete = completed(event, "success", sentence, service)
-            if not self._is_plain(complete):
+            if not self.is_plain(complete):
                 return None
             complete["occurred_at"] = created
             text = orjson.dumps(complete).decode()
@@ -150,23 +154,22 @@ class Finisher:
             return None
         return None if may_hold_secret(text) else text
 
-    def _is_plain(self, event: Mapping[str, Any]) -> bool:
+    def is_plain(self, event: Mapping[str, Any]) -> bool:
         """Tell whether all fields can stand as they are, but for a text that is too long."""
         # Few calls, and each field once: with a journal, this is what a log call costs.
-        get = event.get
-        if not _PLAIN_NAMES.issuperset(event) or type(get("metadata")) is str or type(get("changes")) is str:
-            return False
         for name, value in event.items():
-            if not (value and type(value) in _PLAIN_TYPES) and not self.cleaner.is_plain_field(name, value):
+            is_plain = value and type(value) in _PLAIN_TYPES and name in PLAIN_FIELDS
+            if not is_plain and not self.cleaner.is_plain_field(name, value):
                 return False
         if "outcome" in event and event["outcome"] not in OUTCOMES:
             return False
-        return event["action"] in self._good_actions or self._is_good(event["action"])
+        return event["action"] in self.good_actions or self.is_good(event["action"])
 
-    def _is_good(self, action: Any) -> bool:
+    def is_good(self, action: Any) -> bool:
+        """Tell whether *action* is of the form that it should have."""
         good = type(action) is str and not action.startswith("audit.") and bool(ACTION.fullmatch(action))
-        if good and len(self._good_actions) < _MOST_ACTIONS:
-            self._good_actions.add(action)
+        if good and len(self.good_actions) < _MOST_ACTIONS:
+            self.good_actions.add(action)
         return good
 
 

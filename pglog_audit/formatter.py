@@ -17,7 +17,7 @@ import orjson
 
 from . import call_sites, diagnostics, libraries
 from .careful_lines import outcome_of
-from .cleaning import Cleaner
+from .cleaning import Cleaner, may_hold_secret
 from .context import NO_SCOPE, current_context, get_scope
 from .errors import ConfigurationError
 from .finishing import EXACT_TYPES, MAX_PLAIN_LINE, Finisher, completed, is_exact, unreadable
@@ -26,10 +26,14 @@ from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 
-_PASS_ON = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_dumps = orjson.dumps
 _modules = sys.modules
 _USUAL = (dict, call_sites.WatchedEvent)
 _ERROR = logging.ERROR
+_MOST_NAMES = 10_000
+_BEFORE = len('[1234567890.1234567,"')
+"""Characters before the sentence in a snapshot, at most."""
+_NOTHING: dict[str, Any] = {}
 
 
 class AuditFormatter(logging.Formatter):
@@ -70,12 +74,17 @@ class AuditFormatter(logging.Formatter):
         if isinstance(mask_with, str) and ":" in mask_with:
             mask_with = resolve("mask_with", mask_with)
         self._finisher = Finisher(Cleaner(Masker(mask, unmask, mask_with)))
+        self._good_actions = self._finisher.good_actions
+        self._plain_names: set[tuple[str | None, ...]] = set()
+        """The names of events and their flat metadata, as far as none of them is one of a secret."""
         self._request_id_sources = sources(request_id_from)
         self.service = service or os.environ.get("OTEL_SERVICE_NAME") or None
         self._store_message = store_message
         is_standard = not (mask or unmask) and mask_with == "***" and type(self).format is AuditFormatter.format
         self.snapshot: Callable[[logging.LogRecord], bytes | str] = self._snapshot if is_standard else self.format
         """Take the snapshot of a record: text; or bytes for a queue, whose other side has the time to finish them."""
+        self.recordable: Callable[[logging.LogRecord], bytes | str] = self._recordable if is_standard else self.format
+        """Do the same for a journal: the bytes have no secret in them."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, finished; never raises."""
@@ -93,7 +102,7 @@ class AuditFormatter(logging.Formatter):
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
             return unreadable(error, time.time())
 
-    def _snapshot(self, record: logging.LogRecord) -> bytes | str:
+    def _snapshot(self, record: logging.LogRecord, *, is_for_disk: bool = False) -> bytes | str:
         """Return what the log call says, for the queue: this is what it costs."""
         try:
             given, sentence = record.audit, record.msg  # type: ignore[attr-defined] # is_audit_record
@@ -110,23 +119,55 @@ class AuditFormatter(logging.Formatter):
                     and len(request_id) > LONGEST_NO_ID
                     and get_scope() is NO_SCOPE
                     and TRACER not in _modules
-                    and "trace_id" not in given
                 ):
                     event = self._event(given, record)
+                # What is wrong with an action is told with the place that logs it, which the writer does not know.
+                if event["action"] not in self._good_actions and not self._finisher.is_good(event["action"]):
+                    return self.format(record)
                 for value in event.values():
-                    if type(value) not in EXACT_TYPES and not is_exact(value):
+                    # A flat dict, the usual metadata, without a call.
+                    if (
+                        type(value) not in EXACT_TYPES
+                        and not (type(value) is dict and EXACT_TYPES.issuperset(map(type, value.values())))
+                        and not is_exact(value)
+                    ):
                         return self.format(record)
                 if record.args or type(sentence) is not str or not self._store_message:
                     sentence = self._sentence(record)
-                said = (record.created, sentence, self.service, record.pathname, record.lineno, event)
+                said = (record.created, sentence, self.service, event)
                 # The end of a line makes it a copy, as long as it is: what the encoder returns keeps a place four times
                 # as long from being used again.
-                snapshot = orjson.dumps(said, None, _PASS_ON) + b"\n"
-                if len(snapshot) <= MAX_PLAIN_LINE:
+                snapshot = _dumps(said) + b"\n"
+                if len(snapshot) <= MAX_PLAIN_LINE and not (is_for_disk and self._has_hint(event, sentence, snapshot)):
                     return snapshot
         except Exception:  # noqa: BLE001 - whatever the caller's objects do; or JSON has not what they say
             return self.format(record)
         return self.format(record)
+
+    def _recordable(self, record: logging.LogRecord) -> bytes | str:
+        return self._snapshot(record, is_for_disk=True)
+
+    def _has_hint(self, event: Mapping[str, Any], sentence: str | None, snapshot: bytes) -> bool:
+        """Tell whether a name or a text in *snapshot*, of *event* and *sentence*, has a hint of a secret."""
+        metadata = event.get("metadata") or _NOTHING
+        names = (*event, None, *metadata) if type(metadata) is dict else None
+        if names not in self._plain_names:
+            if names is None or not self._finisher.is_plain(event) or "changes" in event:
+                return True
+            if len(self._plain_names) < _MOST_NAMES:
+                self._plain_names.add(names)
+        text, said = snapshot.decode(), "" if sentence is None else sentence.lower()
+        # Whatever may_hold_secret() looks for has one of these.
+        return (
+            "=" in text
+            or "/" in text
+            or "'" in text
+            or "\\" in text
+            or text.rfind(" ") > len(said) + _BEFORE
+            or "bearer" in said
+            or "authorization" in said
+            or not text.isascii()
+        ) and may_hold_secret(text)
 
     def _careful(self, given: Any, record: logging.LogRecord) -> str:
         if not isinstance(given, Mapping):

@@ -10,7 +10,7 @@ from operator import itemgetter
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Unpack
 
-from . import call_sites, processes
+from . import call_sites, diagnostics, processes
 from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler
@@ -86,8 +86,7 @@ class AuditHandler(UnlockedHandler):
         :raises ConfigurationError: *fmt* is no :class:`AuditFormatter`.
         """
         super().setFormatter(fmt)
-        # The journal is a file, and gets no text that is yet to be finished.
-        self._take_snapshot = self.formatter.format if self.options.journal else self.formatter.snapshot
+        self._take_snapshot = self.formatter.recordable if self.options.journal else self.formatter.snapshot
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Emit *record* if it is an audit record and the filters let it pass."""
@@ -105,7 +104,11 @@ class AuditHandler(UnlockedHandler):
                 self._heard_names.add(record.name)
             return is_taken
         try:
-            writer.submit(self._take_snapshot(record))
+            snapshot, lines = self._take_snapshot(record), writer.lines
+            if not lines.put_at_once(snapshot):
+                writer.submit(snapshot)
+            elif not lines.is_attended or diagnostics.waiting or processes.is_ending:
+                writer.see_to_it()
         except Exception:  # noqa: BLE001 - as in emit()
             self.handleError(record)
         return True

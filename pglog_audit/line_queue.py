@@ -11,16 +11,32 @@ SimpleQueue, the lock can be taken again by its own thread, and whoever waits po
 import asyncio
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, Full, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
+
+from uuid_utils import uuid7
 
 from . import diagnostics, lines
-from .finishing import finish, finish_all
+from .finishing import created, finish, finish_all
+from .fork_marks import fork_mark
 
 POLL_INTERVAL = 0.002
+
+
+class Journal(Protocol):
+    """Where lines are on disk before a log call returns."""
+
+    @property
+    def lock(self) -> threading.RLock:
+        """The lock that whoever records has: what stands there is in the order of the queue."""
+
+    def record(self, snapshot: bytes | str, seq: int, number: int) -> bytes | str:
+        """Record *snapshot* as number *seq*, until *number* lines are settled; return what is to be queued."""
 
 
 class LineQueue:
@@ -29,22 +45,30 @@ class LineQueue:
 
     :param queue: the queue proper; other handlers may put records into it too, or guests.
     :param capacity: lines, and *max_bytes* their bytes.
-    :param record: puts a snapshot into the journal and returns what is to be queued; takes also its number, and how
-        many lines are settled when it may be dropped there.
+    :param journal: gets each snapshot before it is queued.
     """
 
     def __init__(
-        self, queue: Any, capacity: int, max_bytes: int, record: Callable[[str, int, int], str] | None = None
+        self,
+        queue: Any,
+        capacity: int,
+        max_bytes: int,
+        journal: Journal | None = None,
     ) -> None:
         self.queue = queue
-        self._record = record
+        self.is_ours = fork_mark()
+        """Whether the process is the one that made it, at index 0."""
+        self.is_attended = False
+        """Whether somebody takes what is put."""
+        self._journal = journal
+        self._record = None if journal is None else journal.record
         # A bounded queue.Queue makes callers wait just the same.
         capacity = min(capacity, getattr(queue, "maxsize", 0) or capacity)
         self._max_lines = capacity
         self._max_bytes = max_bytes
         self._crowded_lines = capacity - capacity // 8
         self._crowded_bytes = max_bytes - max_bytes // 8
-        self._lock = diagnostics.lock()
+        self._lock = diagnostics.lock() if journal is None else journal.lock
         self.last_seq = 0
         """The last number that was drawn."""
         self._bytes = 0
@@ -61,7 +85,7 @@ class LineQueue:
 
     def renewed(self) -> "LineQueue":
         """Return an empty queue with the same bounds, for a forked child."""
-        return LineQueue(SimpleQueue(), self._max_lines, self._max_bytes, self._record)
+        return LineQueue(SimpleQueue(), self._max_lines, self._max_bytes, self._journal)
 
     @property
     def submitted(self) -> int:
@@ -73,15 +97,16 @@ class LineQueue:
 
     def put_at_once(self, snapshot: bytes | str) -> bool:
         """
-        Queue *snapshot* if there is ample room, and tell whether it was.
+        Queue *snapshot* if that is all there is to do, with ample room, and tell whether it was.
 
         Without the lock, unless there is a journal: it costs a log call more than all the rest. A thread that comes in
         between may find a line that is not counted yet, never one that is missing.
         """
-        if self._record is not None:
-            snapshot = finish(snapshot)  # the journal is a file
-            return self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, lines.size(snapshot))
+        if not (self.is_attended and self.is_ours[0]):
+            return False
         length = len(snapshot) if type(snapshot) is bytes else lines.size(snapshot)  # type: ignore[arg-type] # a text
+        if self._journal is not None:
+            return self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length)
         if self.queue.qsize() >= self._crowded_lines or self._bytes + length > self._crowded_bytes:
             return False
         try:
@@ -100,8 +125,6 @@ class LineQueue:
         slowed down from seven eighths on: with the last eighth a pause of the database costs no line, even if it is
         longer than any one call may wait.
         """
-        if self._record is not None:
-            snapshot = finish(snapshot)
         length = len(snapshot) if isinstance(snapshot, bytes) else lines.size(snapshot)
         if self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length):
             return None
@@ -129,20 +152,17 @@ class LineQueue:
                 if self._record is None:
                     self.queue.put_nowait(snapshot)
                 else:
-                    self._put_recorded(snapshot, number, self._record)
+                    self.under_way += 1
+                    try:
+                        self.last_seq = seq = self.last_seq + 1  # as in draw()
+                        self.queue.put_nowait(self._record(snapshot, seq, number))
+                    finally:
+                        self.under_way -= 1
             except Full:
                 self._asked += 1
                 return False
             self._bytes += length
         return True
-
-    def _put_recorded(self, snapshot: bytes | str, number: int, record: Callable[[str, int, int], str]) -> None:
-        self.under_way += 1
-        try:
-            self.last_seq = seq = self.last_seq + 1  # as in draw(), which takes the lock again
-            self.queue.put_nowait(record(finish(snapshot), seq, number))
-        finally:
-            self.under_way -= 1
 
     def draw(self) -> int:
         """Return the next number."""
@@ -176,10 +196,8 @@ class LineQueue:
     def take(self, item: Any, format_record: Callable[[logging.LogRecord], str | None], writer_id: str) -> str | None:
         """Return the line of *item*, by the writer of that id; None for a nudge, or a record that is none of ours."""
         if type(item) is bytes:
-            length = len(item)
-            self._bytes -= length  # without a call in between: see put_at_once
-            item = finish(item)
-        elif type(item) is str:
+            return self._lines_of([item], writer_id)[0]
+        if type(item) is str:
             is_numbered = lines.is_numbered(item)
             length = lines.size_unnumbered(item) if is_numbered else lines.size(item)
             self._bytes -= length
@@ -193,12 +211,21 @@ class LineQueue:
         self, items: list[Any], format_record: Callable[[logging.LogRecord], str | None], writer_id: str
     ) -> list[str]:
         """Return the lines of *items*: see :meth:`take`."""
-        if not items or set(map(type, items)) != {bytes}:
-            return [line for item in items if (line := self.take(item, format_record, writer_id)) is not None]
-        snapshots, length, count = finish_all(items), sum(map(len, items)), len(items)
+        if set(map(type, items)) == {bytes}:
+            return self._lines_of(items, writer_id)
+        return [line for item in items if (line := self.take(item, format_record, writer_id)) is not None]
+
+    def _lines_of(self, items: list[bytes], writer_id: str) -> list[str]:
+        if self._record is not None:
+            seqs, snapshots = zip(*map(lines.split_recorded, items), strict=True)
+            length = sum(map(len, snapshots))
+            self._bytes -= length  # without a call in between: see put_at_once
+            ids = map(partial(lines.recorded_id, writer_id), seqs, map(created, snapshots))
+            return lines.with_heads(finish_all(snapshots), ids, seqs, writer_id)
+        finished, length, count = finish_all(items), sum(map(len, items)), len(items)
         self._bytes -= length
         self.last_seq = last = self.last_seq + count
-        return lines.all_whole(snapshots, last - count + 1, writer_id)
+        return lines.with_heads(finished, iter(uuid7, None), range(last - count + 1, last + 1), writer_id)
 
     def _guest(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         snapshot = format_record(item) if isinstance(item, logging.LogRecord) else item

@@ -14,6 +14,7 @@ from uuid_utils import uuid7
 _NUMBER = '{"writer_seq":'
 _HEAD = '{"id":"'
 _SEQ = '"writer_seq":'
+_TIME, _COUNTER = 2**48 - 1, 2**32 - 1
 
 OWN = "audit."
 """How the actions begin that a writer logs of itself, and those of no caller."""
@@ -44,13 +45,36 @@ def headed(snapshot: str, writer_id: str) -> str:
 
 def whole(snapshot: str, seq: int, writer_id: str) -> str:
     """Return the line of *snapshot*: what :func:`numbered` and :func:`headed` make of it one after the other."""
-    return all_whole((snapshot,), seq, writer_id)[0]
+    return f'{_HEAD}{uuid7()!s}","writer_id":"{writer_id}",{_SEQ}{seq},{snapshot[1:]}'
 
 
-def all_whole(snapshots: Iterable[str], first_seq: int, writer_id: str) -> list[str]:
-    """Return the lines of *snapshots*, numbered from *first_seq* on."""
+def recorded(snapshot: bytes, seq: int) -> bytes:
+    """Return what a journal has of an unfinished *snapshot*: its number before all the rest."""
+    return b"[%d,%b" % (seq, snapshot[1:])
+
+
+def split_recorded(item: bytes) -> tuple[int, bytes]:
+    """Return number and snapshot of what :func:`recorded` returned."""
+    end = item.index(b",")
+    return int(item[1:end]), b"[" + item[end + 1 :]
+
+
+def recorded_id(writer_id: str, seq: int, created: float) -> str:
+    """
+    Return the id of the row of what :func:`recorded` returned: the same each time it is asked.
+
+    A UUIDv7 (RFC 9562) of the time at which it was logged, 40 random bits of its writer's id, and its number.
+    """
+    time = f"{int(created * 1000) & _TIME:012x}"
+    return f"{time[:8]}-{time[8:]}-7{writer_id[-10:-7]}-8{writer_id[-7:-4]}-{writer_id[-4:]}{seq & _COUNTER:08x}"
+
+
+def with_heads(snapshots: Iterable[str], ids: Iterable[object], seqs: Iterable[int], writer_id: str) -> list[str]:
+    """Return the lines of *snapshots*."""
     middle = f'","writer_id":"{writer_id}",{_SEQ}'
-    return [f"{_HEAD}{uuid7()!s}{middle}{seq},{snapshot[1:]}" for seq, snapshot in enumerate(snapshots, first_seq)]
+    return [
+        f"{_HEAD}{one!s}{middle}{seq},{snapshot[1:]}" for one, seq, snapshot in zip(ids, seqs, snapshots, strict=False)
+    ]
 
 
 def seq(line: str) -> int:

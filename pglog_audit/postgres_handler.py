@@ -107,7 +107,8 @@ class PostgresHandler(UnlockedHandler):
         """Return number and line of *snapshot*, which the journal has if there is one."""
         seq = self._next_seq()
         if self.backlog is not None and self.options.journal:
-            return seq, self.backlog.record(snapshot, seq, seq)
+            with self.backlog.lock:
+                return seq, str(self.backlog.record(snapshot, seq, seq))
         return seq, lines.whole(snapshot, seq, self.writer_id)
 
     def format(self, record: logging.LogRecord) -> str:

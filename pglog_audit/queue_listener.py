@@ -18,7 +18,6 @@ from typing import Any
 from . import diagnostics, lines, processes, writer_thread
 from .delivery import Delivery
 from .errors import ConfigurationError
-from .fork_marks import fork_mark
 from .line_queue import POLL_INTERVAL, LineQueue
 from .postgres_handler import PostgresHandler
 
@@ -53,18 +52,17 @@ class AuditQueueListener(QueueListener):
         self._holders: set[weakref.ref[Any]] = set()
         self._started_by_hand = False
         self.writer.abandon_if_forked()  # it may be as old as the configuration
-        record = self.writer.backlog.record if self.writer.backlog is not None and self.options.journal else None
-        self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes, record))
+        journal = self.writer.backlog if self.options.journal else None
+        self._begin(LineQueue(queue, self.options.capacity, self.options.max_bytes, journal))
         processes.add(self)
 
     def _begin(self, line_queue: LineQueue) -> None:
         """Set the state of a writer that has written nothing."""
         self.queue = line_queue.queue
-        self._lines = line_queue
-        self._is_ours = fork_mark()
+        self.lines = line_queue
+        """The queue proper, within its bounds."""
         self._state_lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._running = False
         self._restarts = 0
         self._interruptions = 0
         """Of the last steps, one after the other."""
@@ -74,39 +72,38 @@ class AuditQueueListener(QueueListener):
     def begin_in_child(self) -> None:
         """Start anew in a forked child: the lines in the queue, the thread and the connection are the parent's."""
         self.writer.abandon()
-        self._begin(self._lines.renewed())
+        self._begin(self.lines.renewed())
 
     # The threads that log
 
     def submit(self, snapshot: bytes | str) -> None:
         """Queue *snapshot*; without room it goes to the spool, or is counted as lost."""
-        if not self._is_ours[0]:
+        if not self.lines.is_ours[0]:
             self.begin_in_child()
-        if not self._running:
+        if not self.lines.is_attended:
             self.start_writer()  # whoever waits for room waits for the writer
-        if not self._lines.put_at_once(snapshot):
+        if not self.lines.put_at_once(snapshot):
             self._put(snapshot)
-        elif diagnostics.waiting:
+        self.see_to_it()
+
+    def see_to_it(self) -> None:
+        """See to it that what was queued is written, though the writer has ended, or the process is about to."""
+        if diagnostics.waiting:
             diagnostics.tell()
         # After the put: a writer that ends has looked into the queue after it said so.
-        if not self._running or processes.is_ending:
-            self._see_to_it()
+        if not self.lines.is_attended:
+            self.start_writer()
+        if processes.is_ending or sys.is_finalizing():
+            processes.finish([self], 0.0 if self.problem else FLUSH_TIMEOUT)
 
     def _put(self, snapshot: bytes | str) -> None:
         try:
-            turned_away = self._lines.put(snapshot, self.options.block_timeout, self._is_writing)
+            turned_away = self.lines.put(snapshot, self.options.block_timeout, self._is_writing)
         finally:
             if diagnostics.waiting:
                 diagnostics.tell()
         if turned_away is not None:
             self._put_aside(turned_away)
-
-    def _see_to_it(self) -> None:
-        """See to it that what was queued is written, though the writer has ended, or the process is about to."""
-        if not self._running:
-            self.start_writer()
-        if processes.is_ending or sys.is_finalizing():
-            processes.finish([self], 0.0 if self.problem else FLUSH_TIMEOUT)
 
     def _put_aside(self, turned_away: str) -> None:
         backlog, reason, why = self.writer.backlog, "queue full", None
@@ -124,7 +121,7 @@ class AuditQueueListener(QueueListener):
 
     def _is_writing(self) -> bool:
         """Tell whether the database answers, and another thread writes."""
-        return self._running and self.problem is None and self._thread is not threading.current_thread()
+        return self.lines.is_attended and self.problem is None and self._thread is not threading.current_thread()
 
     def flush(self, timeout: float | None = None) -> int:
         """
@@ -132,35 +129,35 @@ class AuditQueueListener(QueueListener):
 
         :return: how many lines are still neither row, nor on disk, nor counted as lost.
         """
-        if not self._is_ours[0] or self._thread is threading.current_thread():
+        if not self.lines.is_ours[0] or self._thread is threading.current_thread():
             return 0
         deadline = time.monotonic() + (FLUSH_TIMEOUT if timeout is None else timeout)
-        goal = self._lines.submitted
-        if self._lines.is_pending(goal):
+        goal = self.lines.submitted
+        if self.lines.is_pending(goal):
             self._delivery.want(deadline)
             self.start_writer()
-            self._lines.nudge()
-            if not self._running or sys.is_finalizing():
+            self.lines.nudge()
+            if not self.lines.is_attended or sys.is_finalizing():
                 # The interpreter ends, and no thread of ours runs any more.
                 self._delivery.want(float("inf"))
                 self._delivery.step()
-                return max(0, goal - self._lines.settled)
+                return max(0, goal - self.lines.settled)
         interval = POLL_INTERVAL
-        while self._lines.is_pending(goal) and (left := deadline - time.monotonic()) > 0:
+        while self.lines.is_pending(goal) and (left := deadline - time.monotonic()) > 0:
             time.sleep(min(interval, left))
             interval = min(interval * _SLOWER, _MAX_INTERVAL)
-        return max(0, goal - self._lines.settled)
+        return max(0, goal - self.lines.settled)
 
     def end(self, timeout: float) -> None:
         """Write the row that says that this is the end, unless lines still wait; at most *timeout* seconds."""
-        if not self._is_ours[0] or not self._lines.submitted or not self._delivery.is_idle():
+        if not self.lines.is_ours[0] or not self.lines.submitted or not self._delivery.is_idle():
             return
         self._delivery.want(time.monotonic() + timeout)
         self._delivery.is_ending = True
-        if not self._running or sys.is_finalizing():
+        if not self.lines.is_attended or sys.is_finalizing():
             self._delivery.step()
         self._nudge()
-        self._wait_while(lambda: self._running and self._delivery.is_ending, timeout)
+        self._wait_while(lambda: self.lines.is_attended and self._delivery.is_ending, timeout)
 
     def lost(self) -> int:
         """Return how many lines were lost so far."""
@@ -181,7 +178,7 @@ class AuditQueueListener(QueueListener):
         """Return the counters of this process: see :func:`pglog_audit.stats`."""
         backlog = self.writer.backlog
         return {
-            "queued": self._lines.unsettled(),
+            "queued": self.lines.unsettled(),
             "oldest_unsent": self._delivery.oldest_unsent(),
             **self.writer.account.stats(),
             "spool_bytes": None if backlog is None else backlog.used,
@@ -206,8 +203,8 @@ class AuditQueueListener(QueueListener):
 
     def _nudge(self) -> None:
         # One that nobody takes would look like a line that waits.
-        if self._running:
-            self._lines.nudge()
+        if self.lines.is_attended:
+            self.lines.nudge()
 
     def start(self) -> None:
         """Start the writer, which then runs until :meth:`stop`; the first record starts it too."""
@@ -222,14 +219,14 @@ class AuditQueueListener(QueueListener):
         with self._state_lock:
             # A thread started while the interpreter is taken down never runs; 3.11 waits for it for ever. It is asked
             # first: a finalizer that audits may come after any call, and start the writer.
-            if sys.is_finalizing() or self._running:
+            if sys.is_finalizing() or self.lines.is_attended:
                 return
-            self._running, self._thread = True, None
+            self.lines.is_attended, self._thread = True, None
             processes.drain_at_exit()
             try:
                 writer_thread.start(self._monitor, self.queue)
             except RuntimeError:
-                self._running = False  # flush() writes
+                self.lines.is_attended = False  # flush() writes
 
     def stop(self) -> None:
         """Write what is queued, for at most *shutdown_timeout*, and end the thread; a later record starts it again."""
@@ -237,7 +234,8 @@ class AuditQueueListener(QueueListener):
         self._holders.clear()
         self.flush(self.shutdown_timeout)
         self._nudge()
-        self._wait_while(lambda: self._running and self._thread is not threading.current_thread(), FLUSH_TIMEOUT)
+        is_other = self._thread is not threading.current_thread()
+        self._wait_while(lambda: self.lines.is_attended and is_other, FLUSH_TIMEOUT)
 
     def _wait_while(self, condition: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -252,7 +250,7 @@ class AuditQueueListener(QueueListener):
         finally:
             with self._state_lock:
                 if self._thread is threading.current_thread():
-                    self._running = False
+                    self.lines.is_attended = False
 
     def _is_done(self) -> bool:
         """Tell whether the thread is to end: never because of what is injected into it, while it recovers neither."""
@@ -286,9 +284,9 @@ class AuditQueueListener(QueueListener):
         self._delivery.is_ending = True
         self._delivery.step()
         self.writer.release()
-        self._running = False
+        self.lines.is_attended = False
         with self._state_lock:
-            if self._running or self._delivery.is_idle():
+            if self.lines.is_attended or self._delivery.is_idle():
                 return True
-            self._running = True
+            self.lines.is_attended = True
         return False

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from uuid_utils import uuid7
 
 from . import lines
+from .finishing import created, finish
 from .number_ranges import NumberRanges
 from .spool import Spool, Taken
 from .written import MAX_BATCH_BYTES, Refusal, Written
@@ -18,6 +19,8 @@ class Replayed:
     """What became of one batch; if lines of it are left, all of it comes again, and what was stored is a duplicate."""
 
     taken: Taken
+    lines: list[str]
+    """The lines of *taken*, finished."""
     written: Written
 
 
@@ -33,18 +36,33 @@ def replay(spool: Spool, write: Callable[..., Written], max_lines: int, *, other
     taken = spool.take(max_lines, MAX_BATCH_BYTES)
     if taken is None:
         return None
+
+    def read_on() -> bool:
+        spool.read_on(max_lines, MAX_BATCH_BYTES)
+        return False
+
     try:
-        written = write(taken.lines, others_fit=others_fit)
+        batch = [_finished(text, taken.writer_id) for text in taken.lines]
+        written = write(batch, others_fit=others_fit, meanwhile=read_on)
         if not written.left:
             written = _with_rejects(spool, write, taken, written)
         if not written.left:
             spool.acknowledge(taken)
-            return Replayed(taken, written)
+            return Replayed(taken, batch, written)
     except BaseException:
         spool.rewind()
         raise
     spool.rewind()
-    return Replayed(taken, written)
+    return Replayed(taken, batch, written)
+
+
+def _finished(text: str, writer_id: str) -> str:
+    """Return the line of a *text* in a segment, where a journal has what a log call says."""
+    if text.startswith("{"):
+        return text
+    seq, snapshot = lines.split_recorded(text.encode())
+    ids = [lines.recorded_id(writer_id, seq, created(snapshot))]
+    return lines.with_heads([finish(snapshot)], ids, [seq], writer_id)[0]
 
 
 def _with_rejects(spool: Spool, write: Callable[..., Written], taken: Taken, written: Written) -> Written:

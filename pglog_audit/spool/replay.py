@@ -61,6 +61,11 @@ class SpoolReplay:
             self._finish(reader)
         return None
 
+    def read_on(self, max_lines: int, max_bytes: int) -> None:
+        """Prepare the next lines of the same segment: see :meth:`Spool.read_on`."""
+        if self._reader is not None:
+            self._reader.read_on(max_lines, max_bytes)
+
     def rewind(self) -> None:
         """Take again what was taken and not acknowledged."""
         if self._reader is not None:
@@ -132,7 +137,9 @@ class SpoolReplay:
         """Return *path* to read; None if it is not for us, or not now."""
         held = self._hand_over(path)
         try:
-            return SegmentReader(path, held.descriptor, held.rest) if held else adopt(path, self._target)
+            if held:
+                return SegmentReader(path, held.descriptor, held.rest, held.header.writer)
+            return adopt(path, self._target)
         except SpoolError as error:
             self._pass_over(path, str(error))
         except OSError as error:

@@ -8,8 +8,9 @@ already makes no second one.
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -18,6 +19,8 @@ from .segment import MAX_LINE, lock, read_header
 
 _CHUNK = 256 * 1024
 _SHOWN = 64 * 1024
+_RECORDED = 5
+"""Values that a line of a journal has where its event is not finished."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Taken:
     path: Path
     start: int
     end: int
+    writer_id: str = ""
+    """Who wrote them."""
 
 
 class SegmentReader:
@@ -47,24 +52,38 @@ class SegmentReader:
 
     :param descriptor: its file, open and locked.
     :param begin: where its first line begins.
+    :param writer_id: who wrote it.
     """
 
-    def __init__(self, path: Path, descriptor: int, begin: int) -> None:
+    def __init__(self, path: Path, descriptor: int, begin: int, writer_id: str) -> None:
         self.path = path
+        self.writer_id = writer_id
         self.descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
         # Less where its writer could not begin it anew.
         self._position = self._acknowledged = min(begin, self.size)
+        self._next: Taken | None = None
+        """What was read already, and not taken."""
+
+    def read_on(self, max_lines: int, max_bytes: int) -> None:
+        """Prepare what :meth:`take` will return; what fails shows there."""
+        if self._next is None:
+            with suppress(OSError):
+                self._next = self._take(max_lines, max_bytes)
 
     def take(self, max_lines: int, max_bytes: int) -> Taken | None:
         """Return the next lines, one at least; None at the end."""
+        taken, self._next = self._next or self._take(max_lines, max_bytes), None
+        return taken
+
+    def _take(self, max_lines: int, max_bytes: int) -> Taken | None:
         block = self._read(max_lines, max_bytes)
         if not block:
             return None
         *whole, rest = block.split(b"\n", max_lines)
         taken = self._sort(whole, max_bytes) if whole else self._take_unended(rest)
         self._position = taken.end
-        return taken
+        return replace(taken, writer_id=self.writer_id)
 
     def _read(self, max_lines: int, max_bytes: int) -> bytes:
         """Return what follows: lines enough, or one without an end."""
@@ -115,6 +134,7 @@ class SegmentReader:
 
     def rewind(self) -> None:
         """Go back to the first line that is not acknowledged."""
+        self._next = None
         self._position = self._acknowledged
 
     def acknowledge(self, taken: Taken) -> None:
@@ -154,7 +174,7 @@ def adopt(path: Path, target: str) -> SegmentReader | None:
         return None
     try:
         if lock(descriptor, path):
-            return SegmentReader(path, descriptor, _begin(descriptor, path, target))
+            return SegmentReader(path, descriptor, *_begin(descriptor, path, target))
     except BaseException:
         os.close(descriptor)
         raise
@@ -162,19 +182,20 @@ def adopt(path: Path, target: str) -> SegmentReader | None:
     return None
 
 
-def _begin(descriptor: int, path: Path, target: str) -> int:
-    """Return where the first line of a segment of *target* begins."""
+def _begin(descriptor: int, path: Path, target: str) -> tuple[int, str]:
+    """Return where the first line of a segment of *target* begins, and who wrote it."""
     if not os.fstat(descriptor).st_size:
-        return 0  # its writer died before it wrote anything
+        return 0, ""  # its writer died before it wrote anything
     header, begin = read_header(descriptor, path)
     if header.target != target:
         raise SpoolError(f"{path} is for {header.target}, and is left as it is: move it to the directory of that one")
-    return begin
+    return begin, header.writer
 
 
 def _is_event(raw: bytes) -> bool:
     try:
-        return isinstance(orjson.loads(raw), dict)
+        parsed = orjson.loads(raw)
+        return isinstance(parsed, dict) or (isinstance(parsed, list) and _is_recorded(parsed))
     except orjson.JSONDecodeError:
         return _is_unusual_event(raw)
 
@@ -185,3 +206,8 @@ def _is_unusual_event(raw: bytes) -> bool:
         return isinstance(json.loads(raw.decode(), parse_int=str), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _is_recorded(parsed: list[Any]) -> bool:
+    """Tell whether it is what a log call says, a number before it, as a journal has it."""
+    return len(parsed) == _RECORDED and type(parsed[0]) is int and type(parsed[-1]) is dict

@@ -57,7 +57,8 @@ class Spool:
         """Set the state of a spool that was not used yet."""
         if not re.fullmatch(r"[A-Za-z0-9-]+", writer_id):
             raise ConfigurationError(f"the writer id {writer_id!r} names files: give a UUID")
-        self._lock = diagnostics.lock()
+        self.lock = diagnostics.lock()
+        """Whoever uses the writing side has it."""
         self._is_busy = False
         self.problem: str | None = None
         """Why the last line found no room; None after a success."""
@@ -78,7 +79,7 @@ class Spool:
     def _attempt(self, work: Callable[..., None], *arguments: Any) -> bool:
         """Tell whether *work* could be done; what the disk does, and a signal handler in the middle, is a problem."""
         try:
-            with self._lock:
+            with self.lock:
                 if not self._is_busy:
                     return self._do(work, *arguments)
                 self.problem = "a signal handler came in the middle of the spool's work"
@@ -127,21 +128,26 @@ class Spool:
         :param number: as :meth:`forget` takes it; never less than that of the line before.
         :raises ValueError: it is no line, as for :meth:`append`.
         """
-        with self._lock:
-            if not self._is_busy and "\n" not in line:
-                self._is_busy = True
-                try:
-                    is_recorded = self._writer.record_at_once(f"{line}\n".encode(), number)
-                finally:
-                    self._is_busy = False
-                if is_recorded:
-                    self.problem = None
-                    return True
-            is_recorded = self._attempt(self._writer.record, _encode(line), number)
-            if is_recorded:
-                self.problem = None
-        diagnostics.tell()
-        return is_recorded
+        chunk = _encode(line)
+        try:
+            with self.lock:
+                return self.record_chunk(chunk, number)
+        finally:
+            diagnostics.tell()
+
+    def record_chunk(self, chunk: bytes, number: int) -> bool:
+        """Do the same with a line that is encoded, its end included, for a caller that has the lock."""
+        is_recorded = False
+        if not self._is_busy:
+            self._is_busy = True
+            try:
+                is_recorded = self._writer.record_at_once(chunk, number)
+            finally:
+                self._is_busy = False
+        if is_recorded or self._attempt(self._writer.record, chunk, number):
+            self.problem = None
+            return True
+        return False
 
     def forget(self, number: int) -> None:
         """Drop the recorded lines up to *number*, which are rows, unless others of their segment are needed."""
@@ -165,7 +171,7 @@ class Spool:
 
     def _sync_full(self) -> None:
         """Make full segments of recorded lines durable, without the lock that a log call may wait for."""
-        with self._lock:
+        with self.lock:
             full = self._writer.unsynced()
         for each in full:
             try:
@@ -184,6 +190,10 @@ class Spool:
         None says that there are no more, for now, or that of the end of a segment not all is acknowledged.
         """
         return self._replay.take(max_lines, max_bytes)
+
+    def read_on(self, max_lines: int, max_bytes: int) -> None:
+        """Prepare what :meth:`take` will return, while nothing else is to be done."""
+        self._replay.read_on(max_lines, max_bytes)
 
     def rewind(self) -> None:
         """Take again what was taken and not acknowledged."""
@@ -214,12 +224,12 @@ class Spool:
         return self._attempt(append_one)
 
     def _hand_over(self, path: Path) -> segment.Segment | None:
-        with self._lock:
+        with self.lock:
             return self._writer.closed.hand_over(path)
 
     def _remove(self, reader: SegmentReader) -> None:
         """Remove a segment, after what of it went to the rejects is as durable as it was."""
-        with self._lock:
+        with self.lock:
             if self._fsync != "never":
                 self._rejects.sync()
             reader.remove()

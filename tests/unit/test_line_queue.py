@@ -8,6 +8,7 @@ import queue
 import signal
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -15,20 +16,23 @@ from pglog_audit import AuditFormatter, lines
 from pglog_audit.line_queue import LineQueue
 
 SNAPSHOT = '{"a":1}'
+WRITER = "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51"
 
 
 def never():
     return False
 
 
-def made(capacity=1000, max_bytes=1_000_000):
-    return LineQueue(queue.SimpleQueue(), capacity, max_bytes)
+def made(capacity=1000, max_bytes=1_000_000, journal=None):
+    line_queue = LineQueue(queue.SimpleQueue(), capacity, max_bytes, journal)
+    line_queue.is_attended = True
+    return line_queue
 
 
-def unfinished():
+def unfinished(label="", message="GET /?token=abc"):
     """Return a record that leaves the writer something to do."""
-    event = {"action": "page.read", "user_label": ""}
-    return logging.makeLogRecord({"levelno": logging.INFO, "msg": "GET /?token=abc", "audit": event})
+    event = {"action": "page.read", "user_label": label}
+    return logging.makeLogRecord({"levelno": logging.INFO, "msg": message, "audit": event})
 
 
 def put(line_queue, snapshot=SNAPSHOT, timeout=0, is_worth_waiting=never):
@@ -107,21 +111,42 @@ def test_a_line_is_put_at_once_while_there_is_ample_room():
     assert not line_queue.put_at_once(SNAPSHOT)
 
 
+class Journal:
+    """A journal in memory."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.recorded = []
+
+    def record(self, snapshot, seq, number):
+        """Record *snapshot* as the backlog does."""
+        self.recorded.append((snapshot, seq, number))
+        return lines.recorded(snapshot, seq) if isinstance(snapshot, bytes) else lines.whole(snapshot, seq, WRITER)
+
+
 def test_a_journal_gets_each_line():
-    """With a journal each line goes through it, finished and numbered, also where there is ample room."""
-    recorded = []
+    """With a journal each line goes through it, numbered, also where there is ample room; a secret never does."""
+    journal, formatter = Journal(), AuditFormatter()
+    line_queue = made(journal=journal)
+    plain = logging.makeLogRecord({"levelno": logging.INFO, "msg": "Read", "audit": {"action": "page.read"}})
+    for snapshot in (SNAPSHOT, formatter.recordable(unfinished()), formatter.recordable(plain)):
+        assert line_queue.put_at_once(snapshot)
+    assert [number for _, *number in journal.recorded] == [[1, 1], [2, 2], [3, 3]]
+    assert [type(snapshot) for snapshot, *_ in journal.recorded] == [str, str, bytes]
+    assert "token=***" in journal.recorded[1][0]
+    assert taken(line_queue) == [1, 2, 3]
 
-    def record(snapshot, seq, number):
-        recorded.append((snapshot, seq, number))
-        return lines.numbered(snapshot, seq)
 
-    line_queue = LineQueue(queue.SimpleQueue(), 1000, 1_000_000, record)
-    assert line_queue.put_at_once(SNAPSHOT)
-    assert line_queue.put_at_once(AuditFormatter().snapshot(unfinished()))
-    assert recorded[0] == (SNAPSHOT, 1, 1)
-    assert recorded[1][1:] == (2, 2)
-    assert "token=***" in recorded[1][0]
-    assert taken(line_queue) == [1, 2]
+def test_what_a_journal_has_is_the_same_row_each_time():
+    """An event that is written live, and once more by who replays the journal, has one id."""
+    snapshot = AuditFormatter().recordable(unfinished(label="Ada", message="Read"))
+    line_queue = made(journal=Journal())
+    for _ in range(2):
+        line_queue.put_at_once(snapshot)
+    first, second = line_queue.take_many([line_queue.get_at_once() for _ in range(2)], never, WRITER)
+    created = json.loads(first)["occurred_at"]
+    assert json.loads(first)["id"] == lines.recorded_id(WRITER, 1, created) != json.loads(second)["id"]
+    assert uuid.UUID(json.loads(first)["id"]).version == 7
 
 
 def test_no_line_put_at_once_is_missing():
