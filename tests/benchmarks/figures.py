@@ -37,7 +37,7 @@ FIGURES = (
     Figure("h", "MB over max_bytes after 1,000,000 events, the database down, with a spool", 48, 16, at_most=True),
     Figure("i", "rows/s with 10,000,000 rows in the month ÷ into an empty one", 0.45, 0.70, at_most=False),
     Figure("j", "first page of a timeline, 10,000,000 rows ÷ 10,000", 2, 1.2, at_most=True),
-    Figure("k", "rows/s of the replay of 1,000,000 spooled lines ÷ those of d", 0.8, 1.0, at_most=False),
+    Figure("k", "rows/s of the replay of 1,000,000 spooled lines ÷ the writer's alone", 0.8, 1.0, at_most=False),
     Figure("l", "import of pglog_audit ÷ of the modules it cannot do without", 1.5, 1.2, at_most=True),
 )
 LETTERS = "".join(figure.letter for figure in FIGURES)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import psycopg
 import pytest
 
-from pglog_audit import AuditHandler, ConfigurationError, PostgresHandler, processes
+from pglog_audit import AuditHandler, ConfigurationError, PostgresHandler, audit, processes
 from pglog_audit.spool import read_statuses
 from tests.support import (
     assert_exact,
@@ -293,3 +293,22 @@ def test_a_full_queue_in_front_of_a_journal(database, spool):
     wait_until(lambda: stats(logger)["oldest_unsent"] is None)
     assert stats(logger)["lost"] == {}
     assert_exact(database, 8_000)
+
+
+def test_no_secret_lies_in_the_journal(database, spool, locked):
+    """What is masked in the table never was on disk as it was given; events without a secret are there as well."""
+    logger = configure(database.writer, spool=str(spool), journal=True, **QUICK)
+    logger.info("Read", extra=audit("page.read", metadata={"n": 1}))
+    logger.info("GET /?token=hunter2", extra=audit("page.read"))
+    logger.info("sent Bearer hunter2", extra=audit("page.read"))
+    logger.info("Read", extra=audit("page.read", metadata={"password": "hunter2"}))
+    logger.info("Read", extra=audit("page.read", metadata={"a": {"api_key": "hunter2"}}))
+    logger.info("Read", extra=audit("page.read", changes={"secret": ["hunter2", "hunter2"]}))
+    logger.info("Read", extra=audit("page.read", metadata={"url": "https://ada:hunter2@host/"}))
+    logger.info("Read", extra=audit("page.read", colour="token=hunter2"))
+    written = b"".join(path.read_bytes() for path in spool.rglob("*") if path.is_file())
+    assert written.count(b"page.read") == 8
+    assert b"hunter2" not in written
+    locked.close()
+    flush(logger)
+    assert_exact(database, 8)

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from pglog_audit import PostgresHandler, audit
+from pglog_audit import PostgresHandler, audit, lines
 from tests.support import assert_exact, configure, counts, flush, handler_of, log, stats, wait_until, warnings
 
 
@@ -267,4 +267,16 @@ def test_deadlines_are_the_transactions_alone(database):
     with connection.cursor() as cursor:
         assert cursor.execute("SHOW lock_timeout").fetchone() == ("0",)
         assert cursor.execute("SHOW statement_timeout").fetchone() == ("0",)
+    handler.close()
+
+
+def test_a_line_that_is_not_new_makes_no_second_row(database):
+    """Whoever takes lines for new that are rows already is told so by the server, and they count as duplicates."""
+    handler = PostgresHandler(database.writer)
+    snapshot = '{"occurred_at":1.5,"action":"a.b"}'
+    batch = [lines.whole(snapshot, seq, handler.writer_id) for seq in range(1, 4)]
+    assert handler.write(batch[:2], are_new=True).stored == 2
+    written = handler.write(batch, are_new=True)
+    assert (written.stored, written.duplicates, written.left, written.refused) == (1, 2, [], [])
+    assert_exact(database, 3)
     handler.close()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pglog_audit import AuditFormatter
 from pglog_audit.careful_lines import MAX_LINE
 from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
-from tests.properties.strategies import any_json, any_text, plain_text, python_objects
+from pglog_audit.finishing import finish_all
+from tests.properties.strategies import any_json, any_text, names, plain_text, python_objects
 
 formatter = AuditFormatter()
 TEXTS = sorted(CALLER_FIELDS - JSON_FIELDS - {"action", "occurred_at"})
@@ -53,3 +54,15 @@ def test_an_audit_of_any_kind_is_one_short_line(audit):
 def test_a_dict_of_any_kind_is_one_short_line(audit):
     """Whatever stands in the dict, a line within its bound comes of it."""
     assert snapshot(audit)["action"]
+
+
+@given(st.lists(st.tuples(plain_text, st.dictionaries(names, plain_text | st.integers(0, 9), max_size=3)), max_size=4))
+def test_many_at_once_are_what_each_is(said):
+    """However many events a slice of the queue has, each is stored as it would be alone."""
+    events = [(message, {"action": "a.b", "metadata": metadata}) for message, metadata in said]
+    records = [
+        logging.makeLogRecord({"msg": message, "created": 1.5, "levelno": logging.INFO, "audit": audit})
+        for message, audit in events
+    ]
+    snapshots = [formatter.snapshot(record) for record in records]
+    assert list(map(json.loads, finish_all(snapshots))) == list(map(json.loads, map(formatter.format, records)))
