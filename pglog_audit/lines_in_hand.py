@@ -33,6 +33,8 @@ class LinesInHand:
         self.lock = threading.RLock()
         self._taken: list[Any] = []
         """Items from the queue that are no lines yet."""
+        self._is_nudged = False
+        """Whether somebody waits for what was taken last."""
 
     def give_up(self) -> list[str]:
         """Return all that is in hand, which the writer's thread will drop, and in the queue; for any thread."""
@@ -65,10 +67,9 @@ class LinesInHand:
                 self._taken.append(self._queue.get(until))
             except Empty:
                 return
-            taken = self._take(size - len(self.lines), room)
-            if not taken and self._queue.is_empty():
-                return  # a nudge
-            room -= taken
+            room -= self._take(size - len(self.lines), room)
+            if self._is_nudged and self._queue.is_empty():
+                return
             if not is_hurried:
                 until, is_hurried = time.monotonic() + self._flush_interval, True
 
@@ -85,6 +86,7 @@ class LinesInHand:
             while len(taken) < most and room > 0:
                 taken.append(item := self._queue.get_at_once())
                 room -= len(item) if type(item) is bytes else room  # what is rare ends the slice
+        self._is_nudged = bool(taken) and (taken[0] is None or taken[-1] is None)
         # What was taken stays where it is until there are lines of it: an exception may be injected at any moment.
         new, self._taken = self._queue.take_many(taken, self._format, self._writer.writer_id), []
         if not self.lines:
