@@ -97,7 +97,8 @@ class Backlog:
         else:
             line = lines.whole(snapshot, seq, self._writer_id)
             chunk = f"{line}\n".encode()
-        if self._spool.record_chunk(chunk, number):
+        # What a log call usually does, without a further call.
+        if self._spool.record_at_once(chunk, number) or self._spool.record_chunk(chunk, number):
             self._recorded.add(seq, number)
             return line
         self._account.count("unjournaled", 1)

@@ -105,7 +105,7 @@ class LineQueue:
         if not (self.is_attended and self.is_ours[0]):
             return False
         length = len(snapshot) if type(snapshot) is bytes else lines.size(snapshot)  # type: ignore[arg-type] # a text
-        if self._journal is not None:
+        if self._record is not None:
             return self._put_below(self._crowded_lines, self._crowded_bytes, snapshot, length)
         if self.queue.qsize() >= self._crowded_lines or self._bytes + length > self._crowded_bytes:
             return False

@@ -41,6 +41,8 @@ class SpoolWriter:
         self._number = 0
         self._current: Segment | None = None
         self.closed = ClosedSegments(quota)
+        self.is_busy = False
+        """Whether a thread is in here, which a signal handler may have interrupted."""
         self._missing = 0
         """The last recorded line in a segment that was removed from under us."""
 
@@ -66,25 +68,29 @@ class SpoolWriter:
         if (
             current is None
             or current.is_torn
+            or self.is_busy
             or current.size + size > SEGMENT_BYTES
             or quota.used + size > quota.max_bytes
             or self._fsync == "always"
         ):
             return False
+        self.is_busy = True
         # First, and torn until all is accounted for: a signal handler may end the call in between.
         current.last, current.is_torn = number, True
         try:
-            is_whole = os.write(current.descriptor, chunk) == size
+            if os.write(current.descriptor, chunk) != size:
+                current.cut_back()
+                return False
+            current.size += size
+            quota.used += size
+            if current.keeps_unsynced:
+                current.unsynced.append(chunk)
+            current.is_torn = False
         except OSError:
-            is_whole = False
-        if not is_whole:
             current.cut_back()
             return False
-        current.size += size
-        quota.used += size
-        if current.keeps_unsynced:
-            current.unsynced.append(chunk)
-        current.is_torn = False
+        finally:
+            self.is_busy = False
         return True
 
     def forget(self, number: int) -> None:

@@ -59,11 +59,12 @@ class Spool:
             raise ConfigurationError(f"the writer id {writer_id!r} names files: give a UUID")
         self.lock = diagnostics.lock()
         """Whoever uses the writing side has it."""
-        self._is_busy = False
         self.problem: str | None = None
-        """Why the last line found no room; None after a success."""
+        """Why the last line that found no room did not find any."""
         self._quota = SpoolQuota(self._directory, self._max_bytes)
         self._writer = SpoolWriter(self._directory, self._quota, self.target, writer_id, self._fsync)
+        self.record_at_once = self._writer.record_at_once
+        """Record a chunk if that takes nothing but to append it, for a caller that has the lock, and tell whether it did."""
         self._replay = SpoolReplay(self._directory, self.target, writer_id, self._hand_over, self._remove)
         self._rejects = Rejects(self._directory.path / f"{writer_id}{REJECTS}")
 
@@ -80,7 +81,7 @@ class Spool:
         """Tell whether *work* could be done; what the disk does, and a signal handler in the middle, is a problem."""
         try:
             with self.lock:
-                if not self._is_busy:
+                if not self._writer.is_busy:
                     return self._do(work, *arguments)
                 self.problem = "a signal handler came in the middle of the spool's work"
                 return False
@@ -88,14 +89,15 @@ class Spool:
             diagnostics.tell()
 
     def _do(self, work: Callable[..., None], *arguments: Any) -> bool:
-        self._is_busy = True
+        writer = self._writer
+        writer.is_busy = True
         try:
             work(*arguments)
         except (SpoolError, OSError) as error:
             self._fail(error)
             return False
         finally:
-            self._is_busy = False
+            writer.is_busy = False
         return True
 
     def _fail(self, error: Exception) -> None:
@@ -137,14 +139,7 @@ class Spool:
 
     def record_chunk(self, chunk: bytes, number: int) -> bool:
         """Do the same with a line that is encoded, its end included, for a caller that has the lock."""
-        is_recorded = False
-        if not self._is_busy:
-            self._is_busy = True
-            try:
-                is_recorded = self._writer.record_at_once(chunk, number)
-            finally:
-                self._is_busy = False
-        if is_recorded or self._attempt(self._writer.record, chunk, number):
+        if self.record_at_once(chunk, number) or self._attempt(self._writer.record, chunk, number):
             self.problem = None
             return True
         return False
