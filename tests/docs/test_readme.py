@@ -194,7 +194,7 @@ def test_in_the_applications_own_log(reader) -> None:
 
 
 def test_the_table_and_its_roles(bare_reader) -> None:
-    """The writer may insert and nothing else; nobody may change or remove a row; the script makes the same table."""
+    """Each role may do what the table says; nobody may change or remove a row; the script makes the same table."""
     bare_reader.follow("The table and its roles")
     insert = "INSERT INTO audit_log (action) VALUES ('a.b')"
     changes = ["UPDATE audit_log SET action = ''", "DELETE FROM audit_log", "TRUNCATE audit_log"]
@@ -204,6 +204,8 @@ def test_the_table_and_its_roles(bare_reader) -> None:
     assert not any(run_as(bare_reader.owner, statement) for statement in changes)
     for relation in ("audit_log", "audit_timeline"):
         assert run_as(bare_reader.owner.replace("postgres@", "auditor@"), f"TABLE {relation}")
+        assert not run_as(bare_reader.owner.replace("postgres@", "ops@"), f"TABLE {relation}")
+        assert run_as(bare_reader.owner.replace("postgres@", "ops@"), f"SET ROLE audit_owner; TABLE {relation}")
     bare_reader.shell("psql -qc 'DROP TABLE audit_log CASCADE' $PGLOG_AUDIT_CONNINFO")
     bare_reader.shell("psql -v ON_ERROR_STOP=1 -f audit_log.sql $PGLOG_AUDIT_CONNINFO")
     assert run_as(bare_reader.writer, insert)

@@ -89,7 +89,7 @@ def test_it_says_what_it_did(empty_database):
 def test_it_warns_that_an_owner_can_alter_the_trail(empty_database):
     """Without a writer's role the guards bind nobody who connects as the owner."""
     output = run("init", "--conninfo", empty_database.owner).output
-    assert "an application that connects as the table's owner can alter and drop the audit log" in output
+    assert "No --writer: an application that connects as postgres owns the table, and can alter and drop it." in output
 
 
 def test_it_says_who_may_read_what(empty_database):
