@@ -20,6 +20,7 @@ NARROW = (
     " created_at timestamptz DEFAULT now())"
 )
 NEXT_MONTH = "to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')"
+DROP = "DO $$BEGIN EXECUTE 'DROP TABLE audit_log_' || {}; END$$".format
 DETACH = "DO $$BEGIN EXECUTE 'ALTER TABLE audit_log DETACH PARTITION audit_log_' || {}; END$$".format
 BEFORE_INSERT = (
     "CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
@@ -76,8 +77,26 @@ FAULTS = {
         "more than 1000",
     ),
     "DROP TABLE audit_log_default": ("default rows", "there is no default partition"),
-    DETACH(NEXT_MONTH): ("months", "partitions for 0 months after this one"),
-    DETACH("to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"): ("months", "no partition for this month"),
+    DROP(NEXT_MONTH): ("months", "partitions for 0 months after this one"),
+    DROP("to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"): ("months", "no partition for this month"),
+    DETACH("to_char(now() AT TIME ZONE 'UTC' + interval '12 months', 'YYYY_MM')"): (
+        "detached",
+        "is called like a month",
+    ),
+    "ALTER TABLE audit_log_default OWNER TO pglog_writer": (
+        "owner",
+        "TABLE public.audit_log_default does not belong to postgres",
+    ),
+    "ALTER FUNCTION audit_log_append_only() OWNER TO pglog_writer": (
+        "owner",
+        "FUNCTION public.audit_log_append_only() does not belong to postgres",
+    ),
+    "ALTER TABLE audit_log ALTER COLUMN recorded_at SET DEFAULT '1999-01-01'": (
+        "recorded_at",
+        "its default is '1999-01-01",
+    ),
+    "ALTER SCHEMA public OWNER TO pglog_writer": ("restraint", "pglog_writer owns schema public"),
+    "ALTER DATABASE {database} OWNER TO pglog_writer": ("restraint", "pglog_writer owns schema public"),
     "ALTER TABLE audit_log DROP COLUMN trace_id CASCADE": ("columns", "none for trace_id"),
     "ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey": ("retries", "makes two rows"),
     "COMMENT ON TABLE audit_log IS 'pglog_audit schema 99'": ("table", "has schema 99, newer than"),
@@ -146,7 +165,7 @@ def test_each_fault_turns_its_own_line_wrong(database, statement):
 def test_few_months_ahead_are_told_before_they_end(database):
     """Two months left are no failure yet, and have advice."""
     third = NEXT_MONTH.replace("1 month", "3 months")
-    database.execute(DETACH(third))
+    database.execute(DROP(third))
     found = find(database)["months"]
     assert (found.status, found.text) == ("ok", "partitions for 2 months after this one")
     assert "make months now" in found.advice
