@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import Any
 
 from psycopg import Connection, Cursor, sql
-from psycopg.rows import class_row, kwargs_row, scalar_row
+from psycopg.rows import class_row, kwargs_row, scalar_row, tuple_row
 
 from . import ddl
 from .errors import ConfigurationError, SchemaError
 from .event import EVENT_FIELDS, ID_FIELDS
 from .roles import Role, Roles, describe_role, require_roles
-from .sql import check_table, identifier, template
+from .sql import check_table, identifier, is_table, template
 
 VERSION = 1
 """The schema that this package makes; the table's comment says which one a table has."""
@@ -92,7 +92,7 @@ def init(
     roles = Roles(owner, writer, reader, operator)
     _check(table, roles, id_types, existing=existing, rls=rls)
     with connection.transaction():
-        connection.execute(ddl.setup(table))
+        table = _begin(connection, table)
         require_roles(connection, roles)
         relation = _describe(connection, table)
         created = relation is None and not existing
@@ -110,6 +110,7 @@ def init(
         relations = [relation.identifier, *([] if view is None else [view.identifier])]
         for statement in _grants(roles, relations, existing=existing, rls=rls or relation.rls):
             connection.execute(statement)
+        connection.execute(template("restore_path"))
         held = {option: _hold(connection, option, name, relation) for option, name in roles.bound()}
         return InitResult(
             relation.name,
@@ -151,6 +152,8 @@ def script(
     *schema, name = table.split(".")
     relations = [identifier(table)]
     statements: list[sql.SQL | sql.Composed] = [ddl.setup(table)]
+    if schema:
+        statements.append(sql.SQL("{};\n").format(template("qualify_names")))
     if not existing:
         relations.append(sql.Identifier(*schema, ddl.view_name(name)))
         statements.append(ddl.prepare_roles(table, owner, operator))
@@ -211,6 +214,23 @@ def _check_id_types(id_types: Mapping[str, str], *, existing: bool) -> None:
             raise ConfigurationError(f"id type {id_type!r} for {field}: the types are {', '.join(ddl.ID_TYPES)}")
     if existing and id_types:
         raise ConfigurationError("id types are for a new table: an existing one keeps its own, leave them out")
+
+
+def _begin(connection: Connection[Any], table: str) -> str:
+    """Wait for other setups, let no function be found but PostgreSQL's own, and return *table* with its schema."""
+    *schema, name = table.split(".")
+    asked = {"schema": schema[0] if schema else None, "name": name}
+    cursor = Cursor(connection, row_factory=tuple_row)
+    found = cursor.execute(template("find_table"), asked).fetchone()
+    found = found or cursor.execute(template("find_schema"), asked).fetchone()
+    if found and found[0] and is_table(f"{found[0]}.{name}"):
+        table = f"{found[0]}.{name}"
+        connection.execute(ddl.setup(table))
+        # A schema of the path may be one where others make functions, which this connection must not call.
+        connection.execute(template("qualify_names"))
+    else:  # no schema, or one whose name we cannot write as a text
+        connection.execute(ddl.setup(table))
+    return table
 
 
 def _describe(connection: Connection[Any], table: str) -> _Relation | None:

@@ -21,7 +21,7 @@ def check_tenants(subject: Subject) -> Finding:
         if security["is_whole"]
         else "by policies of yours"
     )
-    return Finding.ok("tenants", text, f"Who sees more: {known}." if known else None)
+    return Finding.ok("tenants", text, f"Besides: {known}." if known else None)
 
 
 def _faults(subject: Subject, security: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -59,4 +59,4 @@ def _init(subject: Subject, role: str) -> str:
 def _known(security: dict[str, Any]) -> Iterator[str]:
     yield from (f"{role}, whom no policy binds" for role in security["unbound"])
     if security["is_whole"]:
-        yield from (f"whom policy {policy} is for" for policy in security["other_policies"])
+        yield from (f"those that policy {policy} is for" for policy in security["other_policies"])

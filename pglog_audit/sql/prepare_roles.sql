@@ -9,7 +9,6 @@ DECLARE
     version integer := current_setting('server_version_num');
     -- From 16 on a member need not be able to act as the role.
     acting text := CASE WHEN version >= 160000 THEN 'SET' ELSE 'MEMBER' END;
-    path text := current_setting('search_path');
     visible text := (SELECT coalesce(string_agg(quote_ident(name), ', '), '') FROM unnest(current_schemas(false)) AS name);
     events regclass := to_regclass(current_setting('pglog_audit.events'));
     holder oid := (SELECT relowner FROM pg_class WHERE oid = events);
@@ -102,7 +101,6 @@ BEGIN
     END IF;
 
     PERFORM set_config('pglog_audit.role', current_setting('role'), true);
-    PERFORM set_config('pglog_audit.search_path', path, true);
     IF acts AND current_user <> owner AND (named IS NOT NULL OR NOT is_superuser) THEN
         -- "$user" must go on meaning who runs this.
         PERFORM set_config('search_path', visible, true), set_config('role', owner, true);

@@ -221,6 +221,17 @@ def run_as(conninfo, statement):
     return True
 
 
+def test_tenants(bare_reader) -> None:
+    """The support tool and the commands see the events of the tenant that they name."""
+    bare_reader.database.execute("CREATE ROLE app LOGIN; CREATE ROLE support LOGIN")
+    bare_reader.shell("pglog-audit init --writer app")
+    tenant = UUID("01a20bd2-2f6c-73cc-be33-53b8ac4079dd")
+    statement = "INSERT INTO audit_log (action, user_label, tenant_id) VALUES (%s, %s, %s)"
+    for action, name, id_ in (("branding.update", "alice", tenant), ("a.b", "bob", uuid4()), ("a.c", "eve", None)):
+        bare_reader.database.execute(statement, action, name, id_)
+    bare_reader.follow("Tenants", psycopg=psycopg, tenant=SimpleNamespace(id=tenant))
+
+
 def test_a_column_of_your_own(reader, logger) -> None:
     """After ALTER TABLE and a second init, a key of the column's name fills it; before, the metadata."""
     logger.info("Paid", extra=audit("invoice.pay", amount=12))
