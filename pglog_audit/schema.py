@@ -110,9 +110,8 @@ def init(
         relations = [relation.identifier, *([] if view is None else [view.identifier])]
         for statement in _grants(roles, relations, existing=existing, rls=rls or relation.rls):
             connection.execute(statement)
-        connection.execute(template("restore_path"))
         held = {option: _hold(connection, option, name, relation) for option, name in roles.bound()}
-        return InitResult(
+        result = InitResult(
             relation.name,
             created,
             writer=writer,
@@ -126,6 +125,8 @@ def init(
             reader_privileges=_privileges(held.get("reader")),
             **asdict(_ownership(connection, relation)),
         )
+        connection.execute(template("restore_path"))
+    return result
 
 
 def script(
@@ -159,6 +160,7 @@ def script(
         statements.append(ddl.prepare_roles(table, owner, operator))
         statements += [ddl.create_table(table, id_types), ddl.create_view(*relations)]
     statements += _grants(roles, relations, existing=existing, rls=rls)
+    statements.append(sql.SQL("{};\n").format(template("restore_path")))
     return template("script").format(statements=sql.SQL("\n").join(statements)).as_string()
 
 

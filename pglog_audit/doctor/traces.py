@@ -26,8 +26,8 @@ def check_traces(subject: Subject) -> Finding:
     if not traces:
         return Finding.ok("traces", "none of changes to guards or months since they were made")
     advice = (
-        "Rows can have been changed behind the guards. Somebody should know who did it and why: the server's log, with "
-        "log_statement = ddl, or a backup to compare with."
+        "Rows can have been changed behind the guards; a restored dump shows the same. Somebody should know who did it "
+        "and why; else the server's log tells, with log_statement = ddl, or a backup to compare with."
     )
     return Finding.ok("traces", "; ".join(traces), advice)
 

@@ -131,6 +131,7 @@ ATTACKS = (
         ),
         NOTED,
     ),
+    Attack("drop this month", (f"DROP TABLE {MONTH}",), FOUND, "months"),
     Attack("detach a month", (DETACH,), FOUND, "detached"),
     Attack(
         "the same, change rows, and attach it again",

@@ -263,6 +263,32 @@ class TestGuards:
         assert find(empty_database, table="My Audit.Log")["guards"].status == "ok"
 
 
+class TestTraces:
+    @pytest.mark.parametrize(
+        ("statement", "text"),
+        [
+            (
+                "ALTER TABLE audit_log DISABLE TRIGGER refuse_truncate, ENABLE ALWAYS TRIGGER refuse_truncate",
+                "triggers of public.audit_log were made or switched after the table",
+            ),
+            ("VACUUM FULL audit_log_default", "public.audit_log_default was written anew"),
+            (
+                "CREATE TABLE old PARTITION OF audit_log FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');"
+                "CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON old EXECUTE FUNCTION audit_log_append_only();"
+                "ALTER TABLE old ENABLE ALWAYS TRIGGER refuse_truncate",
+                "there is no month from 2020-02-01 to",
+            ),
+        ],
+    )
+    def test_are_told_and_no_failure(self, database, statement, text):
+        """What was done can have been right; who looks learns that it was done."""
+        database.execute(statement)
+        findings = find(database)
+        assert wrong(findings) == []
+        assert text in findings["traces"].text
+        assert "log_statement" in findings["traces"].advice
+
+
 class TestDefaultRows:
     def test_events_of_the_past_are_in_order(self, database):
         """A backfill lies before all months, where it is in nobody's way."""

@@ -8,7 +8,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege
 
-from pglog_audit import schema
+from pglog_audit import AuditLog, schema
+from pglog_audit.doctor import Target, examine
 from pglog_audit.errors import ConfigurationError, SchemaError
 from tests.conftest import Database
 
@@ -124,6 +125,34 @@ class TestAll:
         assert not site.may(site.writer, "TABLE audit_log")
         assert not site.may(site.reader, INSERT)
 
+    def test_are_in_order_for_doctor(self, site):
+        """The operator finds nothing wrong, though it may not insert, and reads who may act as the owner."""
+        site.init(**site.roles)
+        target = Target(make_conninfo(site.database.owner, user=site.operator), "--conninfo")
+        found = {finding.name: finding for finding in examine(target, writer=site.writer).findings}
+        assert [name for name, finding in found.items() if finding.status == "wrong"] == []
+        assert (found["insert"].status, found["insert"].text) == ("hidden", f"{site.operator} may not insert")
+        assert found["owner"].text == (
+            f"{site.owner} owns table and guards; {site.operator} may act as it, besides superusers"
+        )
+        assert found["owner"].advice is None
+
+    def test_may_have_any_name(self, any_database):
+        """Quoting is ours to do."""
+        roles = {option: f'{option} of "it\'s" %s $owner$' for option in ("owner", "writer", "reader", "operator")}
+        names = sql.SQL(", ").join(map(sql.Identifier, roles.values()))
+        with psycopg.connect(any_database.owner, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(names))
+            for role in list(roles.values())[1:]:
+                connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+            for _ in range(2):
+                result = schema.init(connection, rls=True, **roles)
+            connection.execute("DROP TABLE audit_log CASCADE; DROP FUNCTION audit_log_append_only")
+            connection.execute(schema.script(rls=True, **roles))
+            connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(names))
+            connection.execute(sql.SQL("DROP ROLE {}").format(names))
+        assert result.owner == roles["owner"]
+
     def test_a_second_time_nothing_changes(self, site):
         """Whoever runs init with each deployment finds all as it was."""
         site.init(**site.roles)
@@ -223,6 +252,15 @@ class TestOperator:
         site.init(**site.roles)
         is_old = site.database.rows("SELECT current_setting('server_version_num')::int < 160000 AS is_old")[0]["is_old"]
         assert site.may(site.operator, "TABLE audit_log") == is_old
+
+    def test_asks_as_the_owner(self, site):
+        """The connection can say SET ROLE, so that each command does: gaps for one, which wants to see every row."""
+        site.init(**site.roles, rls=True)
+        conninfo = make_conninfo(site.database.owner, user=site.operator)
+        with pytest.raises(InsufficientPrivilege):
+            list(AuditLog(conninfo).gaps())
+        log = AuditLog(make_conninfo(conninfo, options=f"-c role={site.owner}"))
+        assert (list(log.timeline()), list(log.gaps())) == ([], [])
 
     def test_may_name_a_writer_later(self, site):
         """A later init acts as the owner by itself where the role that connects may."""
