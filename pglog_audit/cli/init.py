@@ -60,11 +60,20 @@ def init(context: click.Context, /, conninfo: str, *, existing: bool, **options:
     with psycopg.connect(conninfo) as connection:
         result = schema.init(connection, existing=existing, **options)
     given = context.get_parameter_source("conninfo") is ParameterSource.COMMANDLINE
-    click.echo("\n".join([*_done(result, existing=existing), "", _connection_note(result.writer, given=given), ""]))
+    click.echo(
+        "\n".join(
+            [
+                *_done(result, existing=existing, single=options["owner"] is None),
+                "",
+                _connection_note(result.writer, given=given),
+                "",
+            ]
+        )
+    )
     click.echo(_usage(conninfo if given else None, options["table"], result))
 
 
-def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
+def _done(result: schema.InitResult, *, existing: bool, single: bool) -> Iterator[str]:
     if result.created:
         yield f"Made {result.table}: append-only, with partitions for this month, the next twelve and everything else."
     elif existing:
@@ -79,12 +88,13 @@ def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
         )
     if result.view is not None:
         yield f"For SQL there is the view {result.view}: who did what, in columns to read."
-    yield from _roles(result, existing=existing)
+    yield from _roles(result, existing=existing, single=single)
 
 
-def _roles(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
+def _roles(result: schema.InitResult, *, existing: bool, single: bool) -> Iterator[str]:
     if result.writer is None:
-        yield f"No --writer: an application that connects as {result.owner} owns the table, and can alter and drop it."
+        owns = f"an application that connects as {result.owner} owns the table, and can alter and drop it"
+        yield f"No --writer: {owns if single else 'no application may insert yet'}."
         yield "Make a role for it, and run init again with --writer ROLE."
     elif result.writer != result.reader:
         yield _role(result.writer, result.writer_privileges, result.table)

@@ -1,4 +1,4 @@
--- Whether grants bind a role on what another owns, whether it may drop that, and what it may do there; no row if it is missing.
+-- Whether grants bind a role on a table of another's, what it may do there, and whether it may drop it; no row if it is missing.
 SELECT NOT pg_has_role(oid, %(owner)s::oid, 'MEMBER') AS bound,
        (
            SELECT pg_has_role(pg_roles.oid, nspowner, 'MEMBER')

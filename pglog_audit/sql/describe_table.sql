@@ -1,4 +1,4 @@
--- The relation that a name stands for: schema, name, full name, owner, comment, whether it is secured by tenant, columns; no row if there is none.
+-- The relation that a name stands for: its names, owner, comment, security and columns; no row if there is none.
 SELECT nspname::text AS schema,
        relname::text AS table,
        format('%%I.%%I', nspname, relname) AS name,

@@ -1,4 +1,4 @@
--- Row-level security as readers meet it: whether it is on and forced, its policies, whom it leaves without, and the ways round.
+-- Row-level security as readers meet it: its state and policies, whom these show nothing, and who gets round them.
 SELECT c.relrowsecurity AS is_on,
        c.relforcerowsecurity AS is_forced,
        EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = c.oid) AS has_policies,

@@ -92,6 +92,13 @@ def test_it_warns_that_an_owner_can_alter_the_trail(empty_database):
     assert "No --writer: an application that connects as postgres owns the table, and can alter and drop it." in output
 
 
+def test_it_says_that_nobody_writes_yet(empty_database):
+    """An owner that nobody logs in as is no application's."""
+    output = run("init", "--conninfo", empty_database.owner, "--owner", "pglog_told_owner").output
+    assert "No --writer: no application may insert yet.\nMake a role for it" in output
+    empty_database.execute("DROP OWNED BY pglog_told_owner CASCADE; DROP ROLE pglog_told_owner")
+
+
 def test_it_says_what_owner_and_operator_are(empty_database):
     """Who owns it, who maintains it and what a reader sees is told, and the printed command is the reader's."""
     roles = [f"pglog_told_{name}" for name in ("owner", "app", "support", "ops")]

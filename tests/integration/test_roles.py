@@ -246,6 +246,13 @@ class TestOperator:
             assert not site.may(site.operator, statement)
             assert site.may(site.operator, f"SET ROLE {site.owner}", statement)
 
+    def test_cannot_make_others_the_owner(self, site):
+        """Who may act as the owner may not hand that on."""
+        site.init(**site.roles)
+        grant = f"GRANT {site.owner} TO {site.writer}"
+        assert not site.may(site.operator, grant)
+        assert not site.may(site.operator, f"SET ROLE {site.owner}", grant)
+
     def test_does_not_inherit(self, site):
         """From PostgreSQL 16 on SET ROLE is needed whatever the role's own attribute says."""
         site.database.execute(f"ALTER ROLE {site.operator} INHERIT")

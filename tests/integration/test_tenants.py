@@ -102,6 +102,15 @@ class TestReader:
         with session(database, tenant=MINE) as reader, pytest.raises(InsufficientPrivilege):
             seen(reader, partition)
 
+    def test_is_answered_off_the_index_of_tenants(self, database):
+        """What a tenant may see is looked up, not filtered out of everybody's."""
+        with session(database, tenant=MINE) as reader:
+            reader.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
+            page = "SELECT * FROM audit_log WHERE occurred_at < now() ORDER BY occurred_at DESC LIMIT 50"
+            plan = "\n".join(row[0] for row in reader.execute(f"EXPLAIN (COSTS OFF) {page}"))
+        assert "tenant_id_occurred_at_idx" in plan
+        assert "Index Cond: ((tenant_id = (NULLIF(current_setting(" in plan
+
     def test_asks_by_the_library(self, database):
         """The tenant comes with the connection."""
         options = f"-c pglog_audit.tenant={MINE}"
