@@ -38,7 +38,7 @@ def _traces(subject: Subject) -> Iterator[str]:
         yield f"triggers of {_several(touched)} were made or switched after the table"
     if rewritten := [row["relation"] for row in rows if row["is_rewritten"]]:
         yield f"{_several(rewritten)} was written anew: by ALTER COLUMN TYPE, TRUNCATE, VACUUM FULL, CLUSTER or a move"
-    for hole in subject.ask("doctor_holes"):
+    for hole in subject.ask_of_bounds("doctor_holes"):
         yield f"there is no month from {hole['begin']} to {hole['finish']}"
 
 
