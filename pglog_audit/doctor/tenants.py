@@ -15,12 +15,10 @@ def check_tenants(subject: Subject) -> Finding:
         return Finding.ok("tenants", "row-level security is off: who reads sees the events of all tenants")
     for text, advice in _faults(subject, security):
         return Finding.wrong("tenants", text, advice)
+    if not security["is_whole"]:
+        return Finding.ok("tenants", "a reader sees what policies of yours show it")
     known = ", ".join(_known(security))
-    text = (
-        "a reader sees the events of the tenant in pglog_audit.tenant"
-        if security["is_whole"]
-        else "by policies of yours"
-    )
+    text = "a reader sees the events of the tenant in pglog_audit.tenant"
     return Finding.ok("tenants", text, f"Besides: {known}." if known else None)
 
 
@@ -58,5 +56,4 @@ def _init(subject: Subject, role: str) -> str:
 
 def _known(security: dict[str, Any]) -> Iterator[str]:
     yield from (f"{role}, whom no policy binds" for role in security["unbound"])
-    if security["is_whole"]:
-        yield from (f"those that policy {policy} is for" for policy in security["other_policies"])
+    yield from (f"those that policy {policy} is for" for policy in security["other_policies"])

@@ -16,7 +16,7 @@ SELECT c.relrowsecurity AS is_on,
            ORDER BY p.polname
        ) AS other_policies,
        ARRAY(
-           SELECT pg_catalog.format('%%I', r.rolname)
+           SELECT r.rolname::text
            FROM pg_catalog.pg_roles AS r
            WHERE r.oid = ANY (granted.ids) AND NOT (r.rolsuper OR r.rolbypassrls)
              AND NOT EXISTS (
