@@ -87,6 +87,11 @@ ATTACKS = (
         ("harmless",) * 5,
     ),
     Attack(
+        "an event that nobody caused, in the place of a missing one",
+        (f"INSERT INTO audit_log (action, writer_id, writer_seq) VALUES ('x.y', '{WRITER_ID}', 2)",),
+        ("unseen", "no", "no", "unseen", "unseen"),
+    ),
+    Attack(
         "an event with another `recorded_at`",
         ("INSERT INTO audit_log (action, recorded_at) VALUES ('x.y', '1999-01-01')",),
         ("no", "no", "no", "unseen", "unseen"),
