@@ -36,6 +36,22 @@ def setup(table: str) -> sql.Composed:
     return template("setup").format(table=_literal(identifier(table)), prefix=sql.Literal(_prefix(name)))
 
 
+def prepare_roles(table: str, owner: str | None, operator: str | None) -> sql.Composed:
+    """Return what lets the rest be done as *owner*, until :func:`leave_owner`, or refuses all of it."""
+    *schema, name = table.split(".")
+    return template("prepare_roles").format(
+        schema=sql.Literal("".join(schema)),
+        owner=sql.Literal(owner or ""),
+        operator=sql.Literal(operator or ""),
+        view=_literal(sql.Identifier(*schema, view_name(name))),
+    )
+
+
+def leave_owner() -> sql.SQL:
+    """Return what ends the work as the owner."""
+    return template("leave_owner")
+
+
 def create_table(table: str, id_types: Mapping[str, str]) -> sql.Composed:
     """Return what makes *table*, with columns of *id_types* where they are no uuid."""
     *schema, name = table.split(".")
@@ -71,6 +87,21 @@ def grant_reader(reader: str, *relations: sql.Identifier) -> sql.Composed:
         )
         for relation in relations
     )
+
+
+def secure_rows(table: sql.Identifier, reader: str) -> sql.Composed:
+    """Return what turns row-level security on, and lets *reader* read a tenant's rows."""
+    return template("secure_rows").format(table=table, reader=sql.Literal(reader))
+
+
+def grant_operator(operator: str) -> sql.Composed:
+    """Return what lets *operator* act as the owner."""
+    return template("grant_operator").format(operator=sql.Literal(operator))
+
+
+def limit_writer(writer: str) -> sql.Composed:
+    """Return what gives the statements of *writer* an end."""
+    return template("limit_writer").format(writer=sql.Literal(writer))
 
 
 def guard_name(name: str) -> str:

@@ -59,6 +59,28 @@ def server() -> Iterator[LocalPostgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def debian_server() -> Iterator[LocalPostgres]:
+    """Start a server of the system's oldest PostgreSQL, which is another version than the wheel's."""
+    found = sorted(Path("/usr/lib/postgresql").glob("1[4-7]/bin"))
+    if not found:
+        pytest.skip("there is no PostgreSQL 14 to 17 in /usr/lib/postgresql: apt install postgresql-15")
+    with _home() as home:
+        server = LocalPostgres(durable=False, directory=home)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PGLOG_AUDIT_PGBIN", str(found[0]))
+            server.start()
+        with server:
+            yield server
+
+
+@pytest.fixture(params=["wheel", "debian"])
+def any_server(request: pytest.FixtureRequest) -> LocalPostgres:
+    """Return a server of the newest PostgreSQL, and in a second test one of the system's."""
+    server: LocalPostgres = request.getfixturevalue("server" if request.param == "wheel" else "debian_server")
+    return server
+
+
 @contextmanager
 def _home() -> Iterator[Path | None]:
     """Give the server a directory in memory, if there is room for the million rows of the largest test."""
@@ -91,6 +113,12 @@ def database(server: LocalPostgres, template: str) -> Iterator[Database]:
 def empty_database(server: LocalPostgres) -> Iterator[Database]:
     """Return a fresh database without any table."""
     yield from _database(server, "template0")
+
+
+@pytest.fixture
+def any_database(any_server: LocalPostgres) -> Iterator[Database]:
+    """Return a fresh database without any table, on either server."""
+    yield from _database(any_server, "template0")
 
 
 def _database(server: LocalPostgres, template: str) -> Iterator[Database]:

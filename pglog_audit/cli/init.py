@@ -2,11 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 import click
 import psycopg
 from click.core import ParameterSource
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 
@@ -32,7 +34,7 @@ logging.config.dictConfig(LOGGING)
 logger = logging.getLogger("audit")
 logger.info("Logo replaced", extra=audit("branding.update", metadata={{"field": "logo"}}))
 
-Read it, as the role that this command used:
+Read it, as the role {reader}:
 
 {timeline}"""
 
@@ -41,38 +43,37 @@ Read it, as the role that this command used:
     cls=Once,
     epilog=examples(
         "pglog-audit init --conninfo postgresql://postgres@localhost/app --writer app",
+        "pglog-audit init --owner audit_owner --writer app --reader auditor --operator ops",
         "pglog-audit init --table activity --existing --writer app",
     ),
 )
 @conninfo_option
 @schema_options
 @click.pass_context
-def init(
-    context: click.Context,
-    conninfo: str,
-    table: str,
-    writer: str | None,
-    reader: str | None,
-    id_types: Mapping[str, str],
-    *,
-    existing: bool,
-) -> None:
+def init(context: click.Context, /, conninfo: str, *, existing: bool, **options: Any) -> None:
     """
-    Make the audit table and its view, and print how to log to it.
+    Make the audit table and its view, give each role what it needs, and print how to log to it.
 
-    The role that connects owns both. Running it again changes nothing; with --writer and --reader it adds what these
+    The role that connects owns both, unless --owner says otherwise. Running it again changes nothing but adds what the
     roles lack.
     """
     with psycopg.connect(conninfo) as connection:
-        result = schema.init(
-            connection, table=table, writer=writer, reader=reader, id_types=id_types, existing=existing
-        )
+        result = schema.init(connection, existing=existing, **options)
     given = context.get_parameter_source("conninfo") is ParameterSource.COMMANDLINE
-    click.echo("\n".join([*_done(result, existing=existing), "", _connection_note(writer, given=given), ""]))
-    click.echo(_usage(conninfo if given else None, table, writer))
+    click.echo(
+        "\n".join(
+            [
+                *_done(result, existing=existing, single=options["owner"] is None),
+                "",
+                _connection_note(result.writer, given=given),
+                "",
+            ]
+        )
+    )
+    click.echo(_usage(conninfo if given else None, options["table"], result))
 
 
-def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
+def _done(result: schema.InitResult, *, existing: bool, single: bool) -> Iterator[str]:
     if result.created:
         yield f"Made {result.table}: append-only, with partitions for this month, the next twelve and everything else."
     elif existing:
@@ -87,18 +88,33 @@ def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
         )
     if result.view is not None:
         yield f"For SQL there is the view {result.view}: who did what, in columns to read."
-    yield from _roles(result)
+    yield from _roles(result, existing=existing, single=single)
 
 
-def _roles(result: schema.InitResult) -> Iterator[str]:
+def _roles(result: schema.InitResult, *, existing: bool, single: bool) -> Iterator[str]:
     if result.writer is None:
-        yield "No --writer: an application that connects as the table's owner can alter and drop the audit log."
+        owns = f"an application that connects as {result.owner} owns the table, and can alter and drop it"
+        yield f"No --writer: {owns if single else 'no application may insert yet'}."
         yield "Make a role for it, and run init again with --writer ROLE."
     elif result.writer != result.reader:
         yield _role(result.writer, result.writer_privileges, result.table)
     if result.reader is not None:
         read = result.table if result.view is None else f"{result.table} and {result.view}"
         yield _role(result.reader, result.reader_privileges, read)
+    if result.rls:
+        yield "Row-level security is on: a reader sees the events of the tenant in pglog_audit.tenant, else none."
+    if result.operator is not None:
+        yield f"Role {result.operator} may act as {result.owner}, who owns it, by SET ROLE."
+    yield from _weaknesses(result, existing=existing)
+
+
+def _weaknesses(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
+    for name in sorted({getattr(result, option) for option in result.may_drop}):
+        yield f"Role {name} owns the schema, and may drop the table all the same: give the log a schema of its own."
+    if not (existing or result.limits_writer or result.writer is None):
+        role = sql.Identifier(result.writer).as_string()
+        yield f"Its statements got no time limits, which this role may not set. Who may alter {result.writer} runs:"
+        yield f"ALTER ROLE {role} SET lock_timeout = '5s'; ALTER ROLE {role} SET statement_timeout = '60s';"
 
 
 def _role(role: str, privileges: frozenset[str], read: str) -> str:
@@ -117,16 +133,17 @@ def _connection_note(writer: str | None, *, given: bool) -> str:
     return f"The handler takes its conninfo from the environment, as this command did: {find_variable()}.{role}"
 
 
-def _usage(conninfo: str | None, table: str, writer: str | None) -> str:
+def _usage(conninfo: str | None, table: str, result: schema.InitResult) -> str:
     handler, timeline = {"class": "pglog_audit.AuditHandler"}, ["pglog-audit", "timeline"]
     if conninfo is not None:
-        handler["conninfo"] = _public(conninfo, user=writer)
-        timeline += ["--conninfo", _public(conninfo)]
+        handler["conninfo"] = _public(conninfo, user=result.writer)
+        timeline += ["--conninfo", _public(conninfo, user=result.reader)]
     if table != "audit_log":
         handler["table"] = table
         timeline += ["--table", table]
     # A JSON text is a Python literal too, and double-quoted like the rest.
-    return _USAGE.format(handler=json.dumps(handler, ensure_ascii=False), timeline=shlex.join(timeline))
+    reader = result.reader or "that this command used"
+    return _USAGE.format(handler=json.dumps(handler, ensure_ascii=False), reader=reader, timeline=shlex.join(timeline))
 
 
 def _public(conninfo: str, user: str | None = None) -> str:

@@ -1,6 +1,7 @@
 """The options that several commands share: where the database is, and which table."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import click
@@ -104,11 +105,26 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return column_option(screen_options(database_options(command)))
 
 
-_writer_option = click.option(
-    "--writer", metavar="ROLE", help="The application's role: it may insert, and nothing else."
+_role_options = (
+    click.option(
+        "--owner",
+        metavar="ROLE",
+        help="The role that shall own the table; made without LOGIN if it is missing. Default: the one that connects.",
+    ),
+    click.option("--writer", metavar="ROLE", help="The application's role: it may insert, and nothing else."),
+    click.option(
+        "--reader", metavar="ROLE", help="The role of those who look things up: it may read, and nothing else."
+    ),
+    click.option(
+        "--operator",
+        metavar="ROLE",
+        help="The role of who maintains the table: it may act as the owner (SET ROLE), and nothing else.",
+    ),
 )
-_reader_option = click.option(
-    "--reader", metavar="ROLE", help="The role of those who look things up: it may read, and nothing else."
+_rls_option = click.option(
+    "--rls",
+    is_flag=True,
+    help="Row-level security: --reader sees the events of the tenant that its session sets as pglog_audit.tenant.",
 )
 _id_types_option = click.option(
     "--id-type",
@@ -124,5 +140,6 @@ _existing_option = click.option(
 
 
 def schema_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call *command* with ``table``, ``writer``, ``reader``, ``id_types`` and ``existing``, as :func:`init` is."""
-    return table_option(_writer_option(_reader_option(_id_types_option(_existing_option(command)))))
+    """Call *command* with ``table``, the roles, ``rls``, ``id_types`` and ``existing``, as :func:`init` is."""
+    options = (table_option, *_role_options, _rls_option, _id_types_option, _existing_option)
+    return reduce(lambda decorated, option: option(decorated), reversed(options), command)

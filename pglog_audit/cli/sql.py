@@ -1,6 +1,6 @@
 """``pglog-audit sql``: the table's SQL, for a migration tool or a careful administrator."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -11,11 +11,11 @@ from .options import Once, examples, schema_options
 @click.command(
     cls=Once,
     epilog=examples(
-        "pglog-audit sql --writer app > audit_log.sql", "pglog-audit sql --id-type user_id=bigint --writer app"
+        "pglog-audit sql --owner audit_owner --writer app > audit_log.sql",
+        "pglog-audit sql --id-type user_id=bigint --writer app",
     ),
 )
 @schema_options
-def sql(table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
+def sql(**options: Any) -> None:
     """Print the SQL that init runs, for psql or a migration tool."""
-    script = schema.script(table=table, writer=writer, reader=reader, id_types=id_types, existing=existing)
-    click.echo(script, nl=False)
+    click.echo(schema.script(**options), nl=False)

@@ -13,7 +13,7 @@ from .. import diagnostics
 from ..errors import SchemaError, UnreachableError
 from ..finding import Finding
 from ..verdict import words
-from . import gaps, guards, insertion, months, privileges, server, table
+from . import gaps, guards, insertion, months, ownership, privileges, server, table, tenants, traces
 from .subject import Subject, find_subject
 from .target import Target
 
@@ -21,11 +21,16 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "columns": table.check_columns,
     "required": table.check_required,
     "retries": table.check_retries,
+    "owner": ownership.check_owner,
     "guards": guards.check_guards,
+    "traces": traces.check_traces,
+    "recorded_at": ownership.check_recorded_at,
     "months": months.check_months,
+    "detached": traces.check_detached,
     "default rows": months.check_default_rows,
     "grants": privileges.check_grants,
     "row security": privileges.check_row_security,
+    "tenants": tenants.check_tenants,
     "restraint": privileges.check_restraint,
     "public": privileges.check_public,
     "partition grants": privileges.check_partition_grants,
@@ -35,7 +40,17 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "insert": insertion.check_insert,
     "gaps": gaps.check_gaps,
 }
-_OURS_ALONE = ("guards", "months", "default rows", "gaps")
+_OURS_ALONE = (
+    "owner",
+    "guards",
+    "traces",
+    "recorded_at",
+    "months",
+    "detached",
+    "default rows",
+    "tenants",
+    "gaps",
+)
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,9 @@ def check_insert(subject: Subject) -> Finding:
     role = subject.writer if _may_become(subject) else user
     if role != subject.writer or not subject.is_writer:
         held = subject.role_named(role)
-        if held and held["may_read"] and not held["may_insert"]:
-            return Finding.hidden("insert", f"{role} reads and does not write", _not_proved(subject))
+        if held and not held["may_insert"] and (held["may_read"] or role != subject.writer):
+            does = "reads and does not write" if held["may_read"] else "may not insert"
+            return Finding.hidden("insert", f"{role} {does}", _not_proved(subject))
     try:
         stored = _insert(subject, role)
     except SchemaError as error:

@@ -17,7 +17,7 @@ _COUNTED = 1000
 
 def check_months(subject: Subject) -> Finding:
     """Tell for how many whole months after this one there are partitions."""
-    [row] = subject.ask("doctor_months")
+    [row] = subject.ask_of_bounds("doctor_months")
     ahead = row["ahead"]
     text = f"partitions for {_months(ahead)} after this one" if ahead >= 0 else "no partition for this month"
     advice = (
@@ -35,7 +35,7 @@ def _months(count: int) -> str:
 
 def check_default_rows(subject: Subject) -> Finding:
     """Tell whether rows lie in the default partition, and whether they are in the way of a month."""
-    found = subject.ask("doctor_default")
+    found = subject.ask_of_bounds("doctor_default")
     if not found:
         return Finding.wrong(
             "default rows",

@@ -71,23 +71,35 @@ def check_restraint(subject: Subject) -> Finding:
         return Finding.wrong(
             "restraint", f"{role['name']} {power}: no grant binds it, and it can drop the guards", _own_role(subject)
         )
+    if role["owns_schema"]:
+        return Finding.wrong(
+            "restraint",
+            f"{role['name']} owns schema {role['schema']}, as who owns the database owns public: it can drop the table",
+            "Give the log a schema of its own: CREATE SCHEMA audit; pglog-audit init --table audit.audit_log.",
+        )
     excess = [*role["excess"], *(["INSERT (recorded_at)"] if role["may_set_recorded_at"] else [])]
     if excess:
         held = ", ".join(excess)
         advice = f"REVOKE {held} ON {subject.name} FROM {role['name']}; if it has them through a role, from that one."
         return Finding.wrong("restraint", f"{role['name']} has {held} on {subject.name}", advice)
-    return Finding.ok("restraint", f"{role['name']} may not change, delete or date back a row", _reading(subject, role))
+    return Finding.ok("restraint", f"{role['name']} may not change, delete or date back a row", _more(subject, role))
 
 
-def _reading(subject: Subject, role: dict[str, Any]) -> str | None:
-    """Return what to know of a writer that reads as well."""
-    if not (role["may_insert"] and role["may_read"]):
-        return None
-    privilege = "SELECT"
-    return (
-        "It may read as well, and so may whoever takes over the application. Unless the application shows the log: "
-        f"REVOKE {privilege} ON {subject.name} FROM {role['name']};"
-    )
+def _more(subject: Subject, role: dict[str, Any]) -> str | None:
+    """Return what to know of a writer that does more than write."""
+    known = []
+    if role["may_insert"] and role["may_read"]:
+        privilege = "SELECT"
+        known.append(
+            "It may read as well, and so may whoever takes over the application. Unless the application shows the log: "
+            f"REVOKE {privilege} ON {subject.name} FROM {role['name']};"
+        )
+    if role["may_create"]:
+        known.append(
+            f"It may make tables in schema {role['schema']}, and so take the names of months to come. A schema of the "
+            "log's own has none of others."
+        )
+    return "\n".join(known) or None
 
 
 def _power(role: dict[str, Any]) -> str | None:

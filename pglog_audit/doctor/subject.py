@@ -76,6 +76,13 @@ class Subject:
         """Return the rows of ``<file>.sql`` for this table."""
         return ask(self.connection, file, table=self.oid, **parameters)
 
+    def ask_of_bounds(self, file: str) -> list[dict[str, Any]]:
+        """Return the same of a file that reads partitions' bounds, which only ISO dates spell without a zone's name."""
+        with self.connection.transaction():
+            # Before 18 an abbreviation such as IST is not the session's own zone, but that of a list.
+            self.connection.execute(template("read_only"))
+            return self.ask(file)
+
 
 def find_subject(
     connection: Connection[Any], table: str, columns: Mapping[str, str], writer: str | None, *, is_writer: bool

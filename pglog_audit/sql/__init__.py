@@ -32,13 +32,18 @@ def check_table(table: str) -> str:
 
     :raises ConfigurationError: it names no table.
     """
-    parts = table.split(".") if isinstance(table, str) else []
-    if len(parts) not in (1, 2) or not all(map(_is_name, parts)):
+    if not is_table(table):
         raise ConfigurationError(
             f"table is {table!r}: write name or schema.name without quotes, each part with 1 to {_MAX_BYTES} bytes "
             "and without double quotes, percent signs and control characters"
         )
     return table
+
+
+def is_table(table: str) -> bool:
+    """Tell whether *table* is a name that :func:`check_table` returns."""
+    parts = table.split(".") if isinstance(table, str) else []
+    return len(parts) in (1, 2) and all(map(_is_name, parts))
 
 
 def _is_name(part: str) -> bool:

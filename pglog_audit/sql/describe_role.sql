@@ -1,5 +1,10 @@
--- Whether grants bind a role on what another owns, and what it may do there; no row if it is missing.
+-- Whether grants bind a role on a table of another's, what it may do there, and whether it may drop it; no row if it is missing.
 SELECT NOT pg_has_role(oid, %(owner)s::oid, 'MEMBER') AS bound,
+       (
+           SELECT pg_has_role(pg_roles.oid, nspowner, 'MEMBER')
+           FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+           WHERE pg_class.oid = %(table)s::regclass
+       ) AS may_drop,
        ARRAY(
            SELECT privilege
            FROM unnest(ARRAY['INSERT', 'SELECT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS privilege

@@ -1,9 +1,12 @@
--- The relation that a name stands for: schema, name, full name, owner, comment, columns; no row if there is none.
+-- The relation that a name stands for: its names, owner, comment, security and columns; no row if there is none.
 SELECT nspname::text AS schema,
        relname::text AS table,
        format('%%I.%%I', nspname, relname) AS name,
        relowner AS owner,
        obj_description(pg_class.oid, 'pg_class') AS comment,
+       relrowsecurity AND EXISTS (
+           SELECT FROM pg_policy WHERE polrelid = pg_class.oid AND polname = 'read_own_tenant'
+       ) AS rls,
        (
            SELECT jsonb_object_agg(attname, format_type(atttypid, NULL))
            FROM pg_attribute

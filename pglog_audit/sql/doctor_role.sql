@@ -4,6 +4,8 @@ SELECT pg_catalog.format('%%I', r.rolname) AS name,
        c.relowner = r.oid AS is_owner,
        pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER') AS is_member,
        pg_catalog.format('%%I', n.nspname) AS schema,
+       pg_catalog.pg_has_role(r.oid, n.nspowner, 'MEMBER') AS owns_schema,
+       pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE') AS may_create,
        pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') AS has_usage,
        ARRAY(
            SELECT a.attname::text

@@ -1,4 +1,4 @@
--- The audit table of pglog_audit, in one transaction. Run it as the role that shall own the table.
+-- The audit table of pglog_audit, in one transaction, for the role that init would connect as.
 BEGIN;
 
 {statements}

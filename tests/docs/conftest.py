@@ -13,7 +13,9 @@ from .reader import Reader
 @pytest.fixture
 def bare_reader(empty_database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
     """Return a reader with an empty database, on a server that knows none of README.md's roles."""
-    empty_database.execute("DROP ROLE IF EXISTS app, auditor")  # nothing is granted to them: their database is gone
+    empty_database.execute(
+        "DROP ROLE IF EXISTS app, auditor, ops, support, audit_owner"
+    )  # nothing is granted to them: their database is gone
     reader = Reader(tmp_path, empty_database)
     monkeypatch.setenv("PGLOG_AUDIT_CONNINFO", reader.writer)
     return reader

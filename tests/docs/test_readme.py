@@ -194,7 +194,7 @@ def test_in_the_applications_own_log(reader) -> None:
 
 
 def test_the_table_and_its_roles(bare_reader) -> None:
-    """The writer may insert and nothing else; nobody may change or remove a row; the script makes the same table."""
+    """Each role may do what the table says; nobody may change or remove a row; the script makes the same table."""
     bare_reader.follow("The table and its roles")
     insert = "INSERT INTO audit_log (action) VALUES ('a.b')"
     changes = ["UPDATE audit_log SET action = ''", "DELETE FROM audit_log", "TRUNCATE audit_log"]
@@ -204,6 +204,8 @@ def test_the_table_and_its_roles(bare_reader) -> None:
     assert not any(run_as(bare_reader.owner, statement) for statement in changes)
     for relation in ("audit_log", "audit_timeline"):
         assert run_as(bare_reader.owner.replace("postgres@", "auditor@"), f"TABLE {relation}")
+        assert not run_as(bare_reader.owner.replace("postgres@", "ops@"), f"TABLE {relation}")
+        assert run_as(bare_reader.owner.replace("postgres@", "ops@"), f"SET ROLE audit_owner; TABLE {relation}")
     bare_reader.shell("psql -qc 'DROP TABLE audit_log CASCADE' $PGLOG_AUDIT_CONNINFO")
     bare_reader.shell("psql -v ON_ERROR_STOP=1 -f audit_log.sql $PGLOG_AUDIT_CONNINFO")
     assert run_as(bare_reader.writer, insert)
@@ -217,6 +219,17 @@ def run_as(conninfo, statement):
         except psycopg.errors.InsufficientPrivilege:
             return False
     return True
+
+
+def test_tenants(bare_reader) -> None:
+    """The support tool and the commands see the events of the tenant that they name."""
+    bare_reader.database.execute("CREATE ROLE app LOGIN; CREATE ROLE support LOGIN")
+    bare_reader.shell("pglog-audit init --writer app")
+    tenant = UUID("01a20bd2-2f6c-73cc-be33-53b8ac4079dd")
+    statement = "INSERT INTO audit_log (action, user_label, tenant_id) VALUES (%s, %s, %s)"
+    for action, name, id_ in (("branding.update", "alice", tenant), ("a.b", "bob", uuid4()), ("a.c", "eve", None)):
+        bare_reader.database.execute(statement, action, name, id_)
+    bare_reader.follow("Tenants", psycopg=psycopg, tenant=SimpleNamespace(id=tenant))
 
 
 def test_a_column_of_your_own(reader, logger) -> None:

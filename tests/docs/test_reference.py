@@ -17,6 +17,7 @@ from pglog_audit.conninfo import find_conninfo
 from pglog_audit.gaps import GapKind
 from pglog_audit.integrations import asgi, wsgi
 from pglog_audit.options import HandlerOptions, WriterOptions
+from tests.integration.test_attacks import ATTACKS
 
 from .reader import README, names_in, read_tables
 
@@ -145,6 +146,12 @@ def test_the_limits_of_an_event() -> None:
     """The sizes in README.md are those of the code."""
     limits = [f"{size // 1024} KiB" for size in (MAX_TEXT, MAX_MESSAGE, MAX_LINE)]
     assert "A text field holds {}, a message {}, an event {};".format(*limits) in TEXT
+
+
+def test_the_attacks() -> None:
+    """The table of who can do what has the cells that tests/integration/test_attacks.py tries."""
+    [rows] = read_tables("Who can do what")
+    assert rows == [[attack.name, *attack.cells] for attack in ATTACKS]
 
 
 def test_every_promise_leads_to_its_test() -> None:

@@ -20,6 +20,7 @@ NARROW = (
     " created_at timestamptz DEFAULT now())"
 )
 NEXT_MONTH = "to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')"
+DROP = "DO $$BEGIN EXECUTE 'DROP TABLE audit_log_' || {}; END$$".format
 DETACH = "DO $$BEGIN EXECUTE 'ALTER TABLE audit_log DETACH PARTITION audit_log_' || {}; END$$".format
 BEFORE_INSERT = (
     "CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
@@ -76,8 +77,26 @@ FAULTS = {
         "more than 1000",
     ),
     "DROP TABLE audit_log_default": ("default rows", "there is no default partition"),
-    DETACH(NEXT_MONTH): ("months", "partitions for 0 months after this one"),
-    DETACH("to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"): ("months", "no partition for this month"),
+    DROP(NEXT_MONTH): ("months", "partitions for 0 months after this one"),
+    DROP("to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')"): ("months", "no partition for this month"),
+    DETACH("to_char(now() AT TIME ZONE 'UTC' + interval '12 months', 'YYYY_MM')"): (
+        "detached",
+        "is called like a month",
+    ),
+    "ALTER TABLE audit_log_default OWNER TO pglog_writer": (
+        "owner",
+        "TABLE public.audit_log_default does not belong to postgres",
+    ),
+    "ALTER FUNCTION audit_log_append_only() OWNER TO pglog_writer": (
+        "owner",
+        "FUNCTION public.audit_log_append_only() does not belong to postgres",
+    ),
+    "ALTER TABLE audit_log ALTER COLUMN recorded_at SET DEFAULT '1999-01-01'": (
+        "recorded_at",
+        "its default is '1999-01-01",
+    ),
+    "ALTER SCHEMA public OWNER TO pglog_writer": ("restraint", "pglog_writer owns schema public"),
+    "ALTER DATABASE {database} OWNER TO pglog_writer": ("restraint", "pglog_writer owns schema public"),
     "ALTER TABLE audit_log DROP COLUMN trace_id CASCADE": ("columns", "none for trace_id"),
     "ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey": ("retries", "makes two rows"),
     "COMMENT ON TABLE audit_log IS 'pglog_audit schema 99'": ("table", "has schema 99, newer than"),
@@ -146,7 +165,7 @@ def test_each_fault_turns_its_own_line_wrong(database, statement):
 def test_few_months_ahead_are_told_before_they_end(database):
     """Two months left are no failure yet, and have advice."""
     third = NEXT_MONTH.replace("1 month", "3 months")
-    database.execute(DETACH(third))
+    database.execute(DROP(third))
     found = find(database)["months"]
     assert (found.status, found.text) == ("ok", "partitions for 2 months after this one")
     assert "make months now" in found.advice
@@ -242,6 +261,32 @@ class TestGuards:
         empty_database.execute('DROP TRIGGER refuse_change ON "My Audit"."Log"')
         paste(empty_database, find(empty_database, table="My Audit.Log")["guards"])
         assert find(empty_database, table="My Audit.Log")["guards"].status == "ok"
+
+
+class TestTraces:
+    @pytest.mark.parametrize(
+        ("statement", "text"),
+        [
+            (
+                "ALTER TABLE audit_log DISABLE TRIGGER refuse_truncate, ENABLE ALWAYS TRIGGER refuse_truncate",
+                "triggers of public.audit_log were made or switched after the table",
+            ),
+            ("VACUUM FULL audit_log_default", "public.audit_log_default was written anew"),
+            (
+                "CREATE TABLE old PARTITION OF audit_log FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');"
+                "CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON old EXECUTE FUNCTION audit_log_append_only();"
+                "ALTER TABLE old ENABLE ALWAYS TRIGGER refuse_truncate",
+                "there is no month from 2020-02-01 to",
+            ),
+        ],
+    )
+    def test_are_told_and_no_failure(self, database, statement, text):
+        """What was done can have been right; who looks learns that it was done."""
+        database.execute(statement)
+        findings = find(database)
+        assert wrong(findings) == []
+        assert text in findings["traces"].text
+        assert "log_statement" in findings["traces"].advice
 
 
 class TestDefaultRows:

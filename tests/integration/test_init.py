@@ -89,7 +89,46 @@ def test_it_says_what_it_did(empty_database):
 def test_it_warns_that_an_owner_can_alter_the_trail(empty_database):
     """Without a writer's role the guards bind nobody who connects as the owner."""
     output = run("init", "--conninfo", empty_database.owner).output
-    assert "an application that connects as the table's owner can alter and drop the audit log" in output
+    assert "No --writer: an application that connects as postgres owns the table, and can alter and drop it." in output
+
+
+def test_it_says_that_nobody_writes_yet(empty_database):
+    """An owner that nobody logs in as is no application's."""
+    output = run("init", "--conninfo", empty_database.owner, "--owner", "pglog_told_owner").output
+    assert "No --writer: no application may insert yet.\nMake a role for it" in output
+    empty_database.execute("DROP OWNED BY pglog_told_owner CASCADE; DROP ROLE pglog_told_owner")
+
+
+def test_it_says_what_owner_and_operator_are(empty_database):
+    """Who owns it, who maintains it and what a reader sees is told, and the printed command is the reader's."""
+    roles = [f"pglog_told_{name}" for name in ("owner", "app", "support", "ops")]
+    empty_database.execute(f"DROP ROLE IF EXISTS {', '.join(roles)}")
+    for role in roles[1:]:
+        empty_database.execute(f"CREATE ROLE {role} LOGIN")
+    options = [
+        part for pair in zip(("--owner", "--writer", "--reader", "--operator"), roles, strict=True) for part in pair
+    ]
+    output = run("init", "--conninfo", empty_database.owner, "--rls", *options).output
+    assert "Role pglog_told_ops may act as pglog_told_owner, who owns it, by SET ROLE." in output
+    assert (
+        "Row-level security is on: a reader sees the events of the tenant in pglog_audit.tenant, else none." in output
+    )
+    assert "Read it, as the role pglog_told_support:" in output
+    assert "user=pglog_told_support" in output.partition("Read it")[2]
+    empty_database.execute(f"DROP OWNED BY {', '.join(roles)} CASCADE; DROP ROLE {', '.join(roles)}")
+
+
+def test_it_tells_what_weakens_the_writers_role(empty_database):
+    """A writer that owns the schema may drop the table; one that nobody may alter has no time limits."""
+    empty_database.execute("DROP ROLE IF EXISTS pglog_told_maker; CREATE ROLE pglog_told_maker LOGIN")
+    empty_database.execute("GRANT CREATE ON SCHEMA public TO pglog_told_maker")
+    empty_database.execute(f"ALTER DATABASE {empty_database.name} OWNER TO {WRITER}")
+    maker = make_conninfo(empty_database.owner, user="pglog_told_maker")
+    output = run("init", "--conninfo", maker, "--writer", WRITER).output
+    assert f"Role {WRITER} owns the schema, and may drop the table all the same" in output
+    assert f"""ALTER ROLE "{WRITER}" SET lock_timeout = '5s'; ALTER ROLE""" in output
+    empty_database.execute(f"ALTER DATABASE {empty_database.name} OWNER TO postgres")
+    empty_database.execute("DROP OWNED BY pglog_told_maker CASCADE; DROP ROLE pglog_told_maker")
 
 
 def test_it_says_who_may_read_what(empty_database):

@@ -201,7 +201,13 @@ class TestInit:
     def test_says_that_it_made_the_table(self, empty_database):
         """The result names table and view with their schema."""
         assert init(empty_database.owner, writer=WRITER) == schema.InitResult(
-            "public.audit_log", True, WRITER, view="public.audit_timeline", writer_privileges=frozenset({"INSERT"})
+            "public.audit_log",
+            True,
+            "postgres",
+            writer=WRITER,
+            view="public.audit_timeline",
+            writer_privileges=frozenset({"INSERT"}),
+            limits_writer=True,
         )
 
     def test_a_second_time_changes_nothing(self, database):

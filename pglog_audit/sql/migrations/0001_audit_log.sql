@@ -73,6 +73,9 @@ BEGIN
               HINT = 'Correct an event with a further event; old events go with their whole partition.';
 END
 $guard$;
+-- A function of that name may have been there, and its owner could change it again.
+ALTER FUNCTION {guard}() OWNER TO CURRENT_USER;
+REVOKE ALL ON FUNCTION {guard}() FROM PUBLIC;
 
 -- ALWAYS: session_replication_role = replica skips plain triggers.
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {guard}();

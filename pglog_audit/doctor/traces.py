@@ -1,0 +1,46 @@
+"""Traces: what the catalog still tells of changes to a table that nobody should change."""
+
+from collections.abc import Iterator
+
+from .. import ddl
+from ..finding import Finding
+from .subject import Subject
+
+
+def check_detached(subject: Subject) -> Finding:
+    """Tell which tables look like months of the table and are none."""
+    prefix = ddl.guard_name(subject.bare_name).removesuffix("_append_only")
+    names = [row["relation"] for row in subject.ask("doctor_detached", prefix=prefix)]
+    if not names:
+        return Finding.ok("detached", "no month lies beside the table")
+    return Finding.wrong(
+        "detached",
+        f"{', '.join(names)} is called like a month and is no part of the table: its rows are not found, nor guarded",
+        f"If it was one, as {subject.owner}: ALTER TABLE {subject.name} ATTACH PARTITION {names[0]} FOR VALUES …;",
+    )
+
+
+def check_traces(subject: Subject) -> Finding:
+    """Tell what was done to guards and months after they were made; each can have a good reason."""
+    traces = list(_traces(subject))
+    if not traces:
+        return Finding.ok("traces", "none of changes to guards or months since they were made")
+    advice = (
+        "Rows can have been changed behind the guards; a restored dump shows the same. Somebody should know who did it "
+        "and why; else the server's log tells, with log_statement = ddl, or a backup to compare with."
+    )
+    return Finding.ok("traces", "; ".join(traces), advice)
+
+
+def _traces(subject: Subject) -> Iterator[str]:
+    rows = subject.ask("doctor_traces")
+    if touched := [row["relation"] for row in rows if row["is_touched"]]:
+        yield f"triggers of {_several(touched)} were made or switched after the table"
+    if rewritten := [row["relation"] for row in rows if row["is_rewritten"]]:
+        yield f"{_several(rewritten)} was written anew: by ALTER COLUMN TYPE, TRUNCATE, VACUUM FULL, CLUSTER or a move"
+    for hole in subject.ask_of_bounds("doctor_holes"):
+        yield f"there is no month from {hole['begin']} to {hole['finish']}"
+
+
+def _several(relations: list[str]) -> str:
+    return f"{relations[0]} and {len(relations) - 1} more" if len(relations) > 1 else relations[0]

@@ -1,0 +1,54 @@
+-- Row-level security as readers meet it: its state and policies, whom these show nothing, and who gets round them.
+SELECT c.relrowsecurity AS is_on,
+       c.relforcerowsecurity AS is_forced,
+       EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = c.oid) AS has_policies,
+       (
+           SELECT p.polpermissive AND p.polcmd = 'r' AND pg_catalog.regexp_replace(
+               pg_catalog.pg_get_expr(p.polqual, p.polrelid), '::(uuid|bigint|integer|text)|[()]', '', 'g'
+           ) = 'tenant_id = NULLIFcurrent_setting''pglog_audit.tenant'', true, '''''
+           FROM pg_catalog.pg_policy AS p
+           WHERE p.polrelid = c.oid AND p.polname = 'read_own_tenant'
+       ) AS is_whole,
+       ARRAY(
+           SELECT pg_catalog.format('%%I', p.polname)
+           FROM pg_catalog.pg_policy AS p
+           WHERE p.polrelid = c.oid AND p.polname <> 'read_own_tenant' AND p.polpermissive AND p.polcmd IN ('r', '*')
+           ORDER BY p.polname
+       ) AS other_policies,
+       ARRAY(
+           SELECT r.rolname::text
+           FROM pg_catalog.pg_roles AS r
+           WHERE r.oid = ANY (granted.ids) AND NOT (r.rolsuper OR r.rolbypassrls)
+             AND NOT EXISTS (
+                 SELECT
+                 FROM pg_catalog.pg_policy AS p
+                 CROSS JOIN LATERAL pg_catalog.unnest(p.polroles) AS given (role)
+                 WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
+                   -- CASE: 0 is PUBLIC, and no role to be asked about.
+                   AND CASE given.role WHEN 0 THEN true ELSE pg_catalog.pg_has_role(r.oid, given.role, 'USAGE') END
+             )
+           ORDER BY r.rolname
+       ) AS blind,
+       ARRAY(
+           SELECT pg_catalog.format('%%I', r.rolname)
+           FROM pg_catalog.pg_roles AS r
+           WHERE r.oid = ANY (granted.ids) AND (r.rolsuper OR r.rolbypassrls)
+           ORDER BY r.rolname
+       ) AS unbound,
+       ARRAY(
+           SELECT DISTINCT pg_catalog.format('%%I.%%I', n.nspname, v.relname)
+           FROM pg_catalog.pg_depend AS d
+           JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+           JOIN pg_catalog.pg_class AS v ON v.oid = w.ev_class AND v.relkind = 'v'
+           JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
+           CROSS JOIN LATERAL pg_catalog.aclexplode(v.relacl) AS acl
+           WHERE d.refobjid = c.oid AND acl.privilege_type = 'SELECT' AND acl.grantee <> v.relowner
+             AND NOT COALESCE(v.reloptions && ARRAY['security_invoker=true', 'security_invoker=on'], false)
+       ) AS open_views
+FROM pg_catalog.pg_class AS c
+CROSS JOIN LATERAL (
+    SELECT pg_catalog.array_agg(DISTINCT acl.grantee) AS ids
+    FROM pg_catalog.aclexplode(c.relacl) AS acl
+    WHERE acl.privilege_type = 'SELECT' AND acl.grantee NOT IN (0, c.relowner)
+) AS granted
+WHERE c.oid = %(table)s
