@@ -64,7 +64,7 @@ class Spool:
         self._quota = SpoolQuota(self._directory, self._max_bytes)
         self._writer = SpoolWriter(self._directory, self._quota, self.target, writer_id, self._fsync)
         self.record_at_once = self._writer.record_at_once
-        """Record a chunk if that takes nothing but to append it, for a caller that has the lock, and tell whether it did."""
+        """Record a chunk, for a caller that has the lock, if it only has to be appended; tell whether it was."""
         self._replay = SpoolReplay(self._directory, self.target, writer_id, self._hand_over, self._remove)
         self._rejects = Rejects(self._directory.path / f"{writer_id}{REJECTS}")
 
