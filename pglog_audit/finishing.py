@@ -126,11 +126,12 @@ class Finisher:
 
     def _are_usual(self, events: Sequence[dict[str, Any]]) -> bool:
         """Tell whether all fields of all *events* can stand as they are: texts, and a flat metadata."""
-        kinds = [*map(type, chain.from_iterable(map(dict.values, events)))]
+        values = [*chain.from_iterable(map(dict.values, events))]
+        kinds = [*map(type, values)]
         metadata = [event["metadata"] for event in events if "metadata" in event]
         return (
             _USUAL_NAMES.issuperset(chain.from_iterable(events))
-            and all(chain.from_iterable(map(dict.values, events)))
+            and all(values)
             and kinds.count(dict) == len(metadata)
             and kinds.count(str) == len(kinds) - len(metadata)
             and self.cleaner.are_flat_and_plain(metadata)
