@@ -17,14 +17,14 @@ from typing import Any
 
 from pglog_audit import AuditHandler, audit
 from pglog_audit.backlog import Backlog
-from pglog_audit.queue_listener import AuditQueueListener
+from pglog_audit.line_queue import LineQueue
 from pglog_audit.spool import Spool
 from pglog_audit.spool.segment_reader import SegmentReader
 from pglog_audit.store import Store
 
 STEPS: dict[str, tuple[type, str]] = {
     "record": (Backlog, "record"),
-    "put": (AuditQueueListener, "submit"),
+    "put": (LineQueue, "put_at_once"),
     "insert": (Store, "insert"),
     "forget": (Spool, "forget"),
     "append": (Spool, "append"),
