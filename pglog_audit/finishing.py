@@ -114,8 +114,8 @@ class Finisher:
         # Nothing is escaped: each text stands there as it is, and the first brace begins the event.
         if "{" in said or "{" in service:
             return None
-        parts = [snapshot.decode().partition("{") for snapshot in snapshots]
-        fields = [part[2][:-2] for part in parts]
+        parts = [text.partition("{") for text in joined[:-1].decode().split("\n,")]
+        fields = [part[2][:-1] for part in parts]
         if may_hold_secret(said) or may_hold_secret(service) or may_hold_secret("".join(fields)):
             return None
         late = f'"service":"{service}",' if service else ""

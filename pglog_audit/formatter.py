@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -129,10 +130,12 @@ class AuditFormatter(logging.Formatter):
                     return self.format(record)
                 dicts = 0
                 for value in event.values():
-                    if type(value) not in EXACT_TYPES:
+                    kind = type(value)
+                    # To be one of the two that nearly all are is asked in less time than to be in a set.
+                    if kind is not str and kind is not UUID and kind not in EXACT_TYPES:
                         dicts += 1
                         # A flat dict, the usual metadata, without a call.
-                        if type(value) is not dict or not EXACT_TYPES.issuperset(map(type, value.values())):
+                        if kind is not dict or not EXACT_TYPES.issuperset(map(type, value.values())):
                             dicts = _NOT_FLAT
                             if not is_exact(value):
                                 return self.format(record)
