@@ -92,7 +92,7 @@ class Backlog:
         :param snapshot: a text, whose line it is; or bytes that may stand there as they are, and are finished later.
         """
         line: bytes | str
-        if type(snapshot) is bytes:
+        if isinstance(snapshot, bytes):
             line = chunk = lines.recorded(snapshot, seq)
         else:
             line = lines.whole(snapshot, seq, self._writer_id)
