@@ -1,6 +1,5 @@
-"""The audit table's life: what makes it and its view, and who may write and read."""
+"""The audit table's begin: what makes it and its view, and who may write and read."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,14 +10,13 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row, kwargs_row, scalar_row
 
 from . import ddl
+from .audit_table import AuditTable, describe, require_version
 from .errors import ConfigurationError, SchemaError
 from .event import EVENT_FIELDS, ID_FIELDS
 from .sql import check_table, identifier, template
+from .steps import Step, check_step
 
-VERSION = 1
-"""The schema that this package makes; the table's comment says which one a table has."""
-
-_COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
+VERSION = ddl.VERSION
 _DEFAULT_ID_TYPES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -42,6 +40,10 @@ class InitResult:
     """What the writer may do with the table now, whoever granted it: ``INSERT``, and perhaps more."""
     reader_privileges: frozenset[str] = frozenset()
     """The same of the reader: ``SELECT``, and perhaps more."""
+    partitions: str = "monthly"
+    """How long its partitions are."""
+    version: int | None = VERSION
+    """The schema that it has; None for another program's table."""
 
 
 def init(
@@ -51,6 +53,7 @@ def init(
     writer: str | None = None,
     reader: str | None = None,
     id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
+    partitions: str | None = None,
     existing: bool = False,
 ) -> InitResult:
     """
@@ -65,25 +68,37 @@ def init(
     :param reader: the role of those who look things up: gets SELECT on table and view, and nothing else; it may be the
         writer.
     :param id_types: types of id columns that are not uuid: ``{"user_id": "bigint"}``; uuid, bigint, integer or text.
+    :param partitions: how long the partitions of a new table are: ``daily``, ``monthly`` (the default) or ``yearly``.
     :param existing: use a table that this package did not make, as it is, without a view; only grants change.
     :raises ConfigurationError: an argument can never work.
     :raises SchemaError: schema, table or role is missing, or not what was asked for; the message says what to run.
     """
-    _check(table, writer, reader, id_types, existing=existing)
+    step = _check(table, writer, reader, id_types, partitions, existing=existing)
     with connection.transaction():
         connection.execute(ddl.setup(table))
-        relation = _describe(connection, table)
+        relation = describe(connection, table)
         created = relation is None and not existing
         if created:
             _require_schema(connection, table)
-            connection.execute(ddl.create_table(table, id_types))
-            relation = _describe(connection, table)
-        relation = _require(relation, table, id_types, existing=existing)
+            connection.execute(ddl.create_table(table, id_types, step))
+            relation = describe(connection, table)
+        relation = _require(relation, table, id_types, step if partitions else None, existing=existing)
         missing = tuple(name for name in EVENT_FIELDS if name not in relation.columns)
         view = None if existing or missing else _ensure_view(connection, relation)
         _grant(connection, relation, writer, reader, view)
         held = [_privileges(connection, role, relation) for role in (writer, reader)]
-    return InitResult(relation.name, created, writer, missing, reader, None if view is None else view.name, *held)
+    return InitResult(
+        table=relation.name,
+        created=created,
+        writer=writer,
+        missing=missing,
+        reader=reader,
+        view=None if view is None else view.name,
+        writer_privileges=held[0],
+        reader_privileges=held[1],
+        partitions=relation.step.name,
+        version=relation.version,
+    )
 
 
 def script(
@@ -92,7 +107,9 @@ def script(
     writer: str | None = None,
     reader: str | None = None,
     id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
+    partitions: str | None = None,
     existing: bool = False,
+    transaction: bool = True,
 ) -> str:
     """
     Return the SQL that :func:`init` runs where there is no table yet, as one transaction for psql.
@@ -100,40 +117,51 @@ def script(
     The server tells the date: a script kept under version control makes the months of the day it is run on. Run again
     it fails and changes nothing. Takes :func:`init`'s arguments; with *existing*, only the grants are left.
 
+    :param transaction: False leaves BEGIN and COMMIT to a migration tool, which must run it all in one transaction.
     :raises ConfigurationError: an argument can never work.
     """
-    _check(table, writer, reader, id_types, existing=existing)
+    step = _check(table, writer, reader, id_types, partitions, existing=existing)
     *schema, name = table.split(".")
     relations = [identifier(table)]
     statements = [ddl.setup(table)]
     if not existing:
         relations.append(sql.Identifier(*schema, ddl.view_name(name)))
-        statements += [ddl.create_table(table, id_types), ddl.create_view(*relations)]
+        statements += [ddl.create_table(table, id_types, step), ddl.create_view(*relations)]
+        relations.append(sql.Identifier(*schema, ddl.retained_name(name)))
     if writer is not None:
         statements.append(ddl.grant_writer(writer))
     if reader is not None:
         statements.append(ddl.grant_reader(reader, *relations))
-    return template("script").format(statements=sql.SQL("\n").join(statements)).as_string()
+    return _script(statements, transaction=transaction)
 
 
-@dataclass(frozen=True, slots=True)
-class _Relation:
-    schema: str
-    table: str
-    name: str
-    owner: int
-    comment: str | None
-    columns: Mapping[str, str]
-    takes_action: bool
+def upgrade_script(version: int, *, table: str = "audit_log", transaction: bool = True) -> str:
+    """
+    Return the SQL that makes schema *version* of a table with monthly partitions that has the schema before.
 
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.table)
+    :param transaction: False leaves BEGIN and COMMIT to a migration tool, which must run it all in one transaction.
+    :raises ConfigurationError: there is no such version to upgrade to.
+    """
+    if not 1 < version <= VERSION:
+        raise ConfigurationError(f"version is {version!r}: the schemas to upgrade to are 2 to {VERSION}")
+    check_table(table)
+    migrations = ddl.migrate(table, version - 1, version, check_step("monthly"))
+    return _script([ddl.setup(table), *migrations], transaction=transaction)
 
-    @property
-    def version(self) -> int | None:
-        match = _COMMENT.match(self.comment or "")
-        return int(match[1]) if match else None
+
+def partitions_script(*, table: str = "audit_log", partitions: str | None = None) -> str:
+    """
+    Return the SQL that makes the partitions ahead which are not there, for pg_cron.
+
+    :param partitions: how long those of the table are, by default ``monthly``.
+    """
+    step = _check(table, None, None, {}, partitions, existing=False)
+    return _script([ddl.setup(table), ddl.make_partitions(step)], transaction=False)
+
+
+def _script(statements: Sequence[sql.Composed], *, transaction: bool) -> str:
+    joined = sql.SQL("\n").join(statements)
+    return (template("script").format(statements=joined) if transaction else joined).as_string()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +177,22 @@ class _Role:
     privileges: Sequence[str]
 
 
-def _check(table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
+def _check(
+    table: str,
+    writer: str | None,
+    reader: str | None,
+    id_types: Mapping[str, str],
+    partitions: str | None,
+    *,
+    existing: bool,
+) -> Step:
     check_table(table)
     _check_role("writer", writer)
     _check_role("reader", reader)
     _check_id_types(id_types, existing=existing)
+    if existing and partitions is not None:
+        raise ConfigurationError("partitions are for a new table: an existing one keeps its own, leave the option out")
+    return check_step("monthly" if partitions is None else partitions)
 
 
 def _check_role(option: str, role: str | None) -> None:
@@ -173,13 +212,7 @@ def _check_id_types(id_types: Mapping[str, str], *, existing: bool) -> None:
         raise ConfigurationError("id types are for a new table: an existing one keeps its own, leave them out")
 
 
-def _describe(connection: Connection[Any], table: str) -> _Relation | None:
-    # Not connection.cursor(): the caller's connection may have other placeholders than ours.
-    cursor = Cursor(connection, row_factory=class_row(_Relation))
-    return cursor.execute(template("describe_table"), {"table": identifier(table).as_string()}).fetchone()
-
-
-def _ensure_view(connection: Connection[Any], relation: _Relation) -> _View:
+def _ensure_view(connection: Connection[Any], relation: AuditTable) -> _View:
     view = sql.Identifier(relation.schema, ddl.view_name(relation.table))
     found = _find_view(connection, relation, view)
     if found is None:
@@ -193,14 +226,14 @@ def _ensure_view(connection: Connection[Any], relation: _Relation) -> _View:
     return found
 
 
-def _find_view(connection: Connection[Any], relation: _Relation, view: sql.Identifier) -> _View | None:
+def _find_view(connection: Connection[Any], relation: AuditTable, view: sql.Identifier) -> _View | None:
     cursor = Cursor(connection, row_factory=kwargs_row(partial(_View, identifier=view)))
     names = {"view": view.as_string(), "table": relation.identifier.as_string()}
     return cursor.execute(template("describe_view"), names).fetchone()
 
 
 def _grant(
-    connection: Connection[Any], relation: _Relation, writer: str | None, reader: str | None, view: _View | None
+    connection: Connection[Any], relation: AuditTable, writer: str | None, reader: str | None, view: _View | None
 ) -> None:
     if writer is not None:
         _require_role(connection, "writer", writer, relation)
@@ -208,17 +241,26 @@ def _grant(
     if reader is not None:
         _require_role(connection, "reader", reader, relation)
         relations = [relation.identifier] if view is None else [relation.identifier, view.identifier]
+        if relation.version is not None and relation.version > 1:
+            relations.append(relation.retained)
         connection.execute(ddl.grant_reader(reader, *relations))
 
 
-def _require(relation: _Relation | None, table: str, id_types: Mapping[str, str], *, existing: bool) -> _Relation:
+def _require(
+    relation: AuditTable | None, table: str, id_types: Mapping[str, str], step: Step | None, *, existing: bool
+) -> AuditTable:
     if relation is None:
         raise SchemaError(f"there is no table {table}: leave out --existing to make it")
     if existing:
         if not relation.takes_action:
             raise SchemaError(f"{relation.name} has no column action of type text: give another --table, or add it")
         return relation
-    _require_version(relation)
+    require_version(relation)
+    if step not in (None, relation.step):
+        raise SchemaError(
+            f"the partitions of {relation.name} are {relation.step.name}: leave out the option to use the table as it "
+            "is, or give another --table"
+        )
     for field, id_type in id_types.items():
         if relation.columns.get(field) != id_type:
             raise SchemaError(
@@ -226,20 +268,6 @@ def _require(relation: _Relation | None, table: str, id_types: Mapping[str, str]
                 "use the table as it is, or give another --table"
             )
     return relation
-
-
-def _require_version(relation: _Relation) -> None:
-    if relation.version is None:
-        raise SchemaError(
-            f"{relation.name} was not made by pglog_audit: use it as it is with --existing, or give another --table"
-        )
-    if relation.version > VERSION:
-        raise SchemaError(f"{relation.name} has schema {relation.version}, newer than {VERSION}: upgrade pglog-audit")
-    if relation.version < VERSION:
-        raise SchemaError(
-            f"{relation.name} has schema {relation.version}, older than {VERSION}: use it as it is with --existing, or "
-            "give another --table"
-        )
 
 
 def _require_schema(connection: Connection[Any], table: str) -> None:
@@ -250,18 +278,18 @@ def _require_schema(connection: Connection[Any], table: str) -> None:
         raise SchemaError(f"there is no schema for {table}: run CREATE SCHEMA {name}, then init again")
 
 
-def _privileges(connection: Connection[Any], name: str | None, relation: _Relation) -> frozenset[str]:
+def _privileges(connection: Connection[Any], name: str | None, relation: AuditTable) -> frozenset[str]:
     role = None if name is None else _describe_role(connection, name, relation)
     return frozenset(role.privileges if role else ())
 
 
-def _describe_role(connection: Connection[Any], name: str, relation: _Relation) -> _Role | None:
+def _describe_role(connection: Connection[Any], name: str, relation: AuditTable) -> _Role | None:
     cursor = Cursor(connection, row_factory=class_row(_Role))
     asked = {"role": name, "owner": relation.owner, "table": relation.identifier.as_string()}
     return cursor.execute(template("describe_role"), asked).fetchone()
 
 
-def _require_role(connection: Connection[Any], option: str, name: str, relation: _Relation) -> None:
+def _require_role(connection: Connection[Any], option: str, name: str, relation: AuditTable) -> None:
     role = _describe_role(connection, name, relation)
     if role is None:
         statement = f"CREATE ROLE {sql.Identifier(name).as_string()} LOGIN PASSWORD '…'"

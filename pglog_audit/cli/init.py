@@ -36,6 +36,12 @@ Read it, as the role that this command used:
 
 {timeline}"""
 
+_AHEAD = {
+    "daily": "today, the next 30 days",
+    "monthly": "this month, the next twelve",
+    "yearly": "this year, the next two",
+}
+
 
 @click.command(
     cls=Once,
@@ -54,6 +60,7 @@ def init(
     writer: str | None,
     reader: str | None,
     id_types: Mapping[str, str],
+    partitions: str | None,
     *,
     existing: bool,
 ) -> None:
@@ -65,7 +72,13 @@ def init(
     """
     with psycopg.connect(conninfo) as connection:
         result = schema.init(
-            connection, table=table, writer=writer, reader=reader, id_types=id_types, existing=existing
+            connection,
+            table=table,
+            writer=writer,
+            reader=reader,
+            id_types=id_types,
+            partitions=partitions,
+            existing=existing,
         )
     given = context.get_parameter_source("conninfo") is ParameterSource.COMMANDLINE
     click.echo("\n".join([*_done(result, existing=existing), "", _connection_note(writer, given=given), ""]))
@@ -74,11 +87,13 @@ def init(
 
 def _done(result: schema.InitResult, *, existing: bool) -> Iterator[str]:
     if result.created:
-        yield f"Made {result.table}: append-only, with partitions for this month, the next twelve and everything else."
+        yield f"Made {result.table}: append-only, with partitions for {_AHEAD[result.partitions]} and everything else."
     elif existing:
         yield f"{result.table} is used as it is."
     else:
         yield f"{result.table} is there already; pglog-audit doctor tells whether it is whole."
+        if result.version is not None and result.version < schema.VERSION:
+            yield f"It has schema {result.version}, older than {schema.VERSION}: pglog-audit upgrade brings it up."
     if result.missing:
         yield f"It has no column for {', '.join(result.missing)}: the handler leaves these fields out."
         yield (

@@ -8,6 +8,7 @@ import click
 from ..conninfo import check_conninfo, require_conninfo
 from ..errors import ConfigurationError
 from ..sql import check_table
+from ..steps import STEPS
 
 NAME_IT = "give --conninfo postgresql://user@host/dbname"
 
@@ -118,11 +119,16 @@ _id_types_option = click.option(
     metavar="FIELD=TYPE",
     help="The type of an id column that is not uuid, such as user_id=bigint; may be repeated.",
 )
+_partitions_option = click.option(
+    "--partitions",
+    type=click.Choice([*STEPS]),
+    help="How long the partitions of a new table are. Default: monthly.",
+)
 _existing_option = click.option(
     "--existing", is_flag=True, help="Use a table that pglog-audit did not make, as it is; only grants are added."
 )
 
 
 def schema_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call *command* with ``table``, ``writer``, ``reader``, ``id_types`` and ``existing``, as :func:`init` is."""
-    return table_option(_writer_option(_reader_option(_id_types_option(_existing_option(command)))))
+    """Call *command* with ``table``, ``writer``, ``reader``, ``id_types``, ``partitions`` and ``existing``, as init."""
+    return table_option(_writer_option(_reader_option(_id_types_option(_partitions_option(_existing_option(command))))))

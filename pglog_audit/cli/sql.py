@@ -15,7 +15,27 @@ from .options import Once, examples, schema_options
     ),
 )
 @schema_options
-def sql(table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool) -> None:
+@click.option(
+    "--maintain",
+    is_flag=True,
+    help="Instead, what makes the partitions ahead that are not there, for pg_cron. Of the other options --table and "
+    "--partitions count.",
+)
+def sql(
+    table: str,
+    writer: str | None,
+    reader: str | None,
+    id_types: Mapping[str, str],
+    partitions: str | None,
+    *,
+    existing: bool,
+    maintain: bool,
+) -> None:
     """Print the SQL that init runs, for psql or a migration tool."""
-    script = schema.script(table=table, writer=writer, reader=reader, id_types=id_types, existing=existing)
+    if maintain:
+        script = schema.partitions_script(table=table, partitions=partitions)
+    else:
+        script = schema.script(
+            table=table, writer=writer, reader=reader, id_types=id_types, partitions=partitions, existing=existing
+        )
     click.echo(script, nl=False)

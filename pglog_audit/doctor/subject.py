@@ -1,6 +1,7 @@
 """What is examined: a table, seen over one connection."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from psycopg.rows import dict_row
 from ..errors import SchemaError
 from ..event import CALLER_FIELDS, WRITER_FIELDS
 from ..sql import template
+from ..steps import Step, read_step
 
 _COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
 
@@ -45,9 +47,22 @@ class Subject:
         return int(match[1]) if match else None
 
     @property
+    def step(self) -> Step:
+        """How long its partitions are."""
+        return read_step(self.comment)
+
+    @property
     def is_ours(self) -> bool:
         """Whether init made it."""
         return self.version is not None
+
+    def command(self, name: str) -> str:
+        """Return the command *name* for this table, to copy."""
+        return shlex.join(["pglog-audit", name, *([] if self.table == "audit_log" else ["--table", self.table])])
+
+    def maintain(self) -> str:
+        """Return who shall run what to put the table in order."""
+        return f"As {self.owner}: {self.command('maintain')}"
 
     def column(self, name: str) -> str:
         """Return the column of the field *name*."""

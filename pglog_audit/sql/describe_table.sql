@@ -1,5 +1,6 @@
--- The relation that a name stands for: schema, name, full name, owner, comment, columns; no row if there is none.
-SELECT nspname::text AS schema,
+-- The relation that a name stands for: oid, schema, name, full name, owner, comment, columns; no row if there is none.
+SELECT pg_class.oid AS oid,
+       nspname::text AS schema,
        relname::text AS table,
        format('%%I.%%I', nspname, relname) AS name,
        relowner AS owner,

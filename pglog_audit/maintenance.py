@@ -1,0 +1,167 @@
+"""The upkeep of the audit table: partitions ahead, guards put right, and the default partition drained."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from . import ddl
+from .guards import Guard, find_function, find_guards, restore
+from .owned_table import Changing, OwnedTable, Partition
+from .sql import template
+from .steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What :func:`maintain` did, or would do."""
+
+    table: str
+    """The table's name with its schema, quoted as SQL wants it."""
+    step: Step
+    """How long its partitions are."""
+    ahead: int
+    """For how many partitions after the current one it has room now."""
+    restored: tuple[Guard, ...] = ()
+    """The triggers that were not in order."""
+    made: tuple[str, ...] = ()
+    """The partitions that were not there."""
+    moved: int = 0
+    """Rows of the default partition that lie in partitions of their own now."""
+
+
+def maintain(
+    connection: Connection[Any], *, table: str = "audit_log", ahead: int | None = None, dry_run: bool = False
+) -> Maintained:
+    """
+    Keep the audit table in order while writers write; a second call changes nothing.
+
+    The triggers that refuse changes are put right, partitions are made from the current one on, and rows of the default
+    partition whose partition was not there are moved to it. What retention dropped does not come back. Every step is
+    a transaction of its own that waits for a lock for a second at most, again and again for about a minute.
+
+    :param connection: as the owner, a member of it, or a superuser; outside a transaction.
+    :param ahead: how many partitions there shall be after the current one: by default 30 days, 12 months or 2 years.
+    :param dry_run: change nothing, and tell what would be done.
+    :raises SchemaError: there is no such table, or this role may not change it; the message says what to run.
+    :raises psycopg.errors.LockNotAvailable: somebody held the table all the time.
+    """
+    owned = OwnedTable(connection, table)
+    step = owned.found.step
+    ahead = step.ahead if ahead is None else ahead
+    restored = _restore_guards(connection, owned, dry_run=dry_run)
+    done = Maintained(owned.found.name, step, ahead, restored)
+    partitions = owned.change(owned.partitions)
+    now, since = owned.change(lambda cursor: _window(cursor, owned, partitions))
+    until = step.after(step.begin(now), ahead + 1)
+    default = next((each for each in partitions if each.is_default), None)
+    occupied = _occupied(owned, default, since, until)
+    periods = {*occupied, *(begin for begin, _ in step.between(now, until))}
+    missing = list(_missing(owned, partitions, sorted(periods)))
+    blocked = [each for each in missing if _has_one(occupied, each, step)]
+    made = [each.name for each in missing]
+    if default is None:
+        made.append(f"{ddl.name_prefix(owned.found.table)}_default")
+    moved = 0
+    if dry_run:
+        if default is not None:
+            moved = owned.change(lambda cursor: _count(owned, cursor, default, blocked))
+    else:
+        if default is None:
+            owned.change(owned.make_default)
+        elif blocked:
+            moved = owned.change(lambda cursor: _drain(owned, cursor, blocked))
+        for partition in missing:
+            owned.change(lambda cursor, one=partition: _make(owned, cursor, one))  # type: ignore[misc]
+    return replace(done, made=tuple(made), moved=moved)
+
+
+def _restore_guards(connection: Connection[Any], owned: OwnedTable, *, dry_run: bool) -> tuple[Guard, ...]:
+    def faults(_cursor: Changing) -> list[Guard]:
+        return [each for each in find_guards(connection, owned.found.oid) if each.fault]
+
+    def mend(cursor: Changing) -> None:
+        function = find_function(connection, owned.found.oid, owned.found.table)
+        for statement in restore(function, faults(cursor)):
+            cursor.execute(statement)
+
+    found = owned.change(faults)
+    # Twice: only where the function is whole it can be told which triggers call another one.
+    for _ in range(0 if dry_run else 2):
+        if owned.change(faults):
+            owned.change(mend)
+    return tuple(found)
+
+
+def _window(cursor: Changing, owned: OwnedTable, partitions: Sequence[Partition]) -> tuple[datetime, datetime]:
+    """Return the time, and since when rows shall lie in partitions of their own: what is older came too late."""
+    [row] = cursor.execute(template("server_time")).fetchall()
+    step, now = owned.found.step, row["now"]
+    begins = [each.begins or each.ends for each in partitions if not each.is_default]
+    since = min([step.begin(now), *filter(None, begins)])
+    if (owned.found.version or 0) > 1:
+        statement = template("retained_until").format(retained=owned.found.retained)
+        [row] = cursor.execute(statement).fetchall()
+        since = max(since, row["ends"] or since)
+    return now, since
+
+
+def _occupied(owned: OwnedTable, default: Partition | None, since: datetime, until: datetime) -> list[datetime]:
+    """Return when the periods begin that the default partition has rows of."""
+    if default is None:
+        return []
+    statement = template("occupied_periods").format(partition=default.identifier)
+    asked = {"unit": owned.found.step.unit, "since": since, "until": until}
+    return [row["begins"] for row in owned.change(lambda cursor: cursor.execute(statement, asked).fetchall())]
+
+
+def _missing(owned: OwnedTable, partitions: Iterable[Partition], periods: Iterable[datetime]) -> Iterator[Partition]:
+    """Yield a partition for what of each of *periods* has none yet."""
+    step, prefix = owned.found.step, ddl.name_prefix(owned.found.table)
+    there = [each for each in partitions if not each.is_default]
+    for period in periods:
+        begin = step.begin(period)
+        for first, end in _rest(begin, step.after(begin), there):
+            yield Partition(owned.found.schema, step.name_of(prefix, first), is_default=False, begins=first, ends=end)
+
+
+def _rest(begin: datetime, end: datetime, there: Iterable[Partition]) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the parts of the time from *begin* to *end* that no partition that is *there* covers; oldest first."""
+    for each in there:
+        if (each.ends is None or each.ends > begin) and (each.begins is None or each.begins < end):
+            if each.begins is not None and each.begins > begin:
+                yield begin, each.begins
+            if each.ends is None:
+                return
+            begin = max(begin, each.ends)
+    if begin < end:
+        yield begin, end
+
+
+def _has_one(occupied: Iterable[datetime], partition: Partition, step: Step) -> bool:
+    return partition.begins is not None and step.begin(partition.begins) in {step.begin(each) for each in occupied}
+
+
+def _count(owned: OwnedTable, cursor: Changing, default: Partition, blocked: Iterable[Partition]) -> int:
+    return sum(owned.count(cursor, default.identifier, each.begins, each.ends) for each in blocked)
+
+
+def _make(owned: OwnedTable, cursor: Changing, partition: Partition) -> bool:
+    """Make *partition* unless it is there by now: another call may run at the same time."""
+    is_missing = partition.name not in {each.name for each in owned.partitions(cursor)}
+    if is_missing:
+        owned.make_partition(cursor, partition)
+    return is_missing
+
+
+def _drain(owned: OwnedTable, cursor: Changing, blocked: Iterable[Partition]) -> int:
+    """Make the partitions that are *blocked* by rows of the default one, and return how many rows these are."""
+    # In one transaction, in which nobody else can use the table: no row is in two places, or in none, for anybody.
+    [default] = [each for each in owned.partitions(cursor) if each.is_default]
+    old = owned.replace_default(cursor, default)
+    made = [each for each in blocked if _make(owned, cursor, each)]
+    owned.take_back(cursor, old)
+    cursor.execute(template("drop_table").format(table=old.identifier))
+    return sum(owned.count(cursor, each.identifier) for each in made)

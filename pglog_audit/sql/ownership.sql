@@ -1,0 +1,7 @@
+-- Who owns a table, whether this role may act as that one, and whether that one may make tables there.
+SELECT pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,
+       current_user::text AS role,
+       pg_catalog.pg_has_role(c.relowner, 'MEMBER') AS is_member,
+       pg_catalog.has_schema_privilege(c.relowner, c.relnamespace, 'CREATE') AS may_create
+FROM pg_catalog.pg_class AS c
+WHERE c.oid = %(table)s
