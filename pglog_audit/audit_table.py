@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row
 
-from . import ddl
+from . import ddl, table_names
 from .errors import SchemaError
 from .sql import identifier, template
 from .steps import Step, read_step
@@ -38,7 +38,7 @@ class AuditTable:
     @property
     def retained(self) -> sql.Identifier:
         """The table of what retention dropped of it, from schema 2 on."""
-        return self.beside(ddl.retained_name(self.table))
+        return self.beside(table_names.retained_name(self.table))
 
     def beside(self, name: str) -> sql.Identifier:
         """Return *name* in the table's schema."""

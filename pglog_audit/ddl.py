@@ -1,6 +1,5 @@
 """The SQL that makes the audit table and its view, and gives roles what they need of them."""
 
-import zlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -9,6 +8,7 @@ from psycopg import sql
 from .event import ID_FIELDS
 from .sql import identifier, template
 from .steps import STEPS, Step
+from .table_names import guard_name, name_prefix, retained_name
 
 ID_TYPES = MappingProxyType(
     {
@@ -20,9 +20,6 @@ ID_TYPES = MappingProxyType(
 )
 """What an id column may be."""
 
-MAX_BYTES = 63
-"""The longest name that PostgreSQL keeps whole."""
-
 VERSION = 2
 """The schema that this package makes; the table's comment says which one a table has."""
 
@@ -31,7 +28,6 @@ _INDEXES = (
     "newest",
     *(f"by_{what}" for what in ("event", "user", "target", "entity", "action", "tenant", "request", "outcome")),
 )
-_LONGEST_SUFFIX = len("_append_only")
 _COMMENT = "who did what, when; append-only, one row an action"
 _DEFAULT_ID_TYPES: Mapping[str, str] = MappingProxyType({})
 
@@ -108,30 +104,5 @@ def grant_reader(reader: str, *relations: sql.Identifier) -> sql.Composed:
     )
 
 
-def guard_name(name: str) -> str:
-    """Return the name of the function that refuses changes of the table *name*, without a schema."""
-    return f"{name_prefix(name)}_append_only"
-
-
-def retained_name(name: str) -> str:
-    """Return the name of the table of what retention dropped of the table *name*, without a schema."""
-    return f"{name_prefix(name)}_retained"
-
-
-def view_name(name: str) -> str:
-    """Return the name of the view on the table *name*, without a schema: ``audit_timeline`` for ``audit_log``."""
-    return "audit_timeline" if name == "audit_log" else f"{name_prefix(name)}_timeline"
-
-
 def _literal(name: sql.Identifier) -> sql.Literal:
     return sql.Literal(name.as_string())
-
-
-def name_prefix(name: str) -> str:
-    """Return what the names of partitions, indexes and function begin with, so that they stay within 63 bytes."""
-    room = MAX_BYTES - _LONGEST_SUFFIX
-    if len(name.encode()) <= room:
-        return name
-    # Two long names that begin alike must not share their partitions' names.
-    digest = f"_{zlib.crc32(name.encode()):08x}"
-    return name.encode()[: room - len(digest)].decode(errors="ignore") + digest

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg import sql
 
-from . import ddl
+from . import table_names
 from .errors import ConfigurationError, SchemaError
 from .gap_claims import MAX_TEXT, Claims, read_claim
 from .reading import Reader
@@ -120,7 +120,7 @@ def _walk(read: _Read, table: str, columns: Mapping[str, str], asked: Mapping[st
 
 def _find_retained(reader: Reader, relation: Relation, table: str) -> sql.Composable:
     """Return the part of the statement for what retention dropped, which a table of schema 1 cannot know."""
-    names = {"table": relation.identifier.as_string(), "name": ddl.retained_name(table.rpartition(".")[2])}
+    names = {"table": relation.identifier.as_string(), "name": table_names.retained_name(table.rpartition(".")[2])}
     found = reader.execute(template("find_retained"), names, prepare=False).fetchone()
     return template("gaps_retained").format(retained=sql.Identifier(*found)) if found else sql.SQL("")
 

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row
 
-from . import ddl
+from . import table_names
 from .sql import template
 
 _FUNCTION = re.compile(r"CREATE OR REPLACE FUNCTION \{guard\}.*?\$guard\$(.*?)\$guard\$;", re.DOTALL)
@@ -43,7 +43,7 @@ def find_guards(connection: Connection[Any], table: int) -> list[Guard]:
 def find_function(connection: Connection[Any], table: int, name: str) -> GuardFunction:
     """Return the function that the triggers of *table* shall call, whose *name* has no schema."""
     cursor = Cursor(connection, row_factory=class_row(GuardFunction))
-    asked = {"table": table, "body": _function()[1], "name": ddl.guard_name(name)}
+    asked = {"table": table, "body": _function()[1], "name": table_names.guard_name(name)}
     [found] = cursor.execute(template("guard_function"), asked).fetchall()
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from . import ddl
+from . import table_names
 from .guards import Guard, find_function, find_guards, restore
 from .owned_table import Changing, OwnedTable, Partition
 from .sql import template
@@ -63,7 +63,7 @@ def maintain(
     blocked = [each for each in missing if _has_one(occupied, each, step)]
     made = [each.name for each in missing]
     if default is None:
-        made.append(f"{ddl.name_prefix(owned.found.table)}_default")
+        made.append(f"{table_names.name_prefix(owned.found.table)}_default")
     moved = 0
     if dry_run:
         if default is not None:
@@ -119,7 +119,7 @@ def _occupied(owned: OwnedTable, default: Partition | None, since: datetime, unt
 
 def _missing(owned: OwnedTable, partitions: Iterable[Partition], periods: Iterable[datetime]) -> Iterator[Partition]:
     """Yield a partition for what of each of *periods* has none yet."""
-    step, prefix = owned.found.step, ddl.name_prefix(owned.found.table)
+    step, prefix = owned.found.step, table_names.name_prefix(owned.found.table)
     there = [each for each in partitions if not each.is_default]
     for period in periods:
         begin = step.begin(period)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from psycopg import Connection, Cursor, errors, sql
 from psycopg.rows import DictRow, class_row, dict_row
 
-from . import ddl
+from . import ddl, table_names
 from .audit_table import AuditTable, describe, require_version
 from .errors import SchemaError
 from .guards import find_function, make
@@ -123,12 +123,12 @@ class OwnedTable:
 
     def make_default(self, cursor: Changing) -> None:
         """Make the default partition, within a change."""
-        name = f"{ddl.name_prefix(self.found.table)}_default"
+        name = f"{table_names.name_prefix(self.found.table)}_default"
         self.make_partition(cursor, Partition(self.found.schema, name, is_default=True))
 
     def replace_default(self, cursor: Changing, default: Partition) -> Partition:
         """Put an empty default partition in the place of *default*, within a change, and return what that is now."""
-        old = replace(default, name=f"{ddl.name_prefix(self.found.table)}_default_old")
+        old = replace(default, name=f"{table_names.name_prefix(self.found.table)}_default_old")
         self.detach(cursor, default)
         cursor.execute(template("rename_table").format(table=default.identifier, name=sql.Identifier(old.name)))
         self.make_default(cursor)

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row, kwargs_row, scalar_row
 
-from . import ddl
+from . import ddl, table_names
 from .audit_table import AuditTable, describe, require_version
 from .errors import ConfigurationError, SchemaError
 from .event import EVENT_FIELDS, ID_FIELDS
@@ -125,9 +125,9 @@ def script(
     relations = [identifier(table)]
     statements = [ddl.setup(table)]
     if not existing:
-        relations.append(sql.Identifier(*schema, ddl.view_name(name)))
+        relations.append(sql.Identifier(*schema, table_names.view_name(name)))
         statements += [ddl.create_table(table, id_types, step), ddl.create_view(*relations)]
-        relations.append(sql.Identifier(*schema, ddl.retained_name(name)))
+        relations.append(sql.Identifier(*schema, table_names.retained_name(name)))
     if writer is not None:
         statements.append(ddl.grant_writer(writer))
     if reader is not None:
@@ -196,9 +196,9 @@ def _check(
 
 
 def _check_role(option: str, role: str | None) -> None:
-    if role is not None and not (role and role.isprintable() and len(role.encode()) <= ddl.MAX_BYTES):
+    if role is not None and not (role and role.isprintable() and len(role.encode()) <= table_names.MAX_BYTES):
         raise ConfigurationError(
-            f"{option} is {role!r}: name a role, in 1 to {ddl.MAX_BYTES} bytes without control characters"
+            f"{option} is {role!r}: name a role, in 1 to {table_names.MAX_BYTES} bytes without control characters"
         )
 
 
@@ -213,7 +213,7 @@ def _check_id_types(id_types: Mapping[str, str], *, existing: bool) -> None:
 
 
 def _ensure_view(connection: Connection[Any], relation: AuditTable) -> _View:
-    view = sql.Identifier(relation.schema, ddl.view_name(relation.table))
+    view = sql.Identifier(relation.schema, table_names.view_name(relation.table))
     found = _find_view(connection, relation, view)
     if found is None:
         connection.execute(ddl.create_view(relation.identifier, view))

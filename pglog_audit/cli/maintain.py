@@ -61,7 +61,7 @@ def _past(fault: str | None) -> str:
 
 
 def _partitions(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)} partitions: {', '.join(names)}"
+    return " and ".join(names) if len(names) < 3 else f"{len(names)} partitions, {names[0]} to {names[-1]}"
 
 
 def _events(count: int) -> str:

@@ -3,6 +3,7 @@ DO $partitions$
 DECLARE
     parent regclass := current_setting('pglog_audit.events');
     namespace regnamespace := (SELECT relnamespace FROM pg_class WHERE oid = parent);
+    owner regrole := (SELECT relowner FROM pg_class WHERE oid = parent);
     prefix text := current_setting('pglog_audit.prefix');
     guard text := format('%s.%I', namespace, prefix || '_append_only');
     first timestamp := date_trunc({unit}, now() AT TIME ZONE 'UTC');
@@ -24,6 +25,10 @@ BEGIN
             'CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE)',
             partition, parent
         );
+        -- A superuser's scheduler shall not keep what belongs to the owner of the table.
+        IF owner <> (SELECT relowner FROM pg_class WHERE oid = to_regclass(partition)) THEN
+            EXECUTE format('ALTER TABLE %s OWNER TO %s', partition, owner);
+        END IF;
         EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s %s', parent, partition, bounds);
         EXECUTE format(
             'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()',

@@ -51,7 +51,7 @@ recorded AS (
         UNION ALL
         SELECT events,
                writer_id,
-               jsonb_build_object('reason', 'retained: dropped with ' || %(name)s::text, 'ranges', ranges, 'count', events)
+               jsonb_build_object('reason', 'retention dropped ' || %(name)s::text, 'ranges', ranges, 'count', events)
         FROM going_on
         UNION ALL
         -- What they said of losses goes as well, and still holds.
