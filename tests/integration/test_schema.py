@@ -244,6 +244,15 @@ class TestInit:
             run_script(database.owner)
         assert catalog(database) == before
 
+    def test_what_retention_kept_of_a_dropped_table_is_taken_over(self, database):
+        """Who drops the table may make it again."""
+        before = catalog(database)
+        database.execute("INSERT INTO audit_log_retained VALUES ('old', '2001-01-01', '2001-02-01', 7)")
+        database.execute("DROP TABLE audit_log CASCADE")
+        assert init(database.owner, writer=WRITER).created
+        assert catalog(database) == before
+        assert [row["events"] for row in database.rows("SELECT events FROM audit_log_retained")] == [7]
+
     def test_the_callers_transaction_is_the_callers(self, empty_database):
         """A migration tool that rolls back takes the table back too."""
         with psycopg.connect(empty_database.owner) as connection:

@@ -1,5 +1,7 @@
 -- What retention has dropped, kept for good; and in the table's comment how long its partitions are.
-CREATE TABLE {retained} (
+
+-- IF NOT EXISTS: it outlives a table that is dropped, and says the same of the next one.
+CREATE TABLE IF NOT EXISTS {retained} (
     partition text NOT NULL,
     begins timestamptz NOT NULL,
     ends timestamptz NOT NULL,
@@ -20,10 +22,10 @@ COMMENT ON COLUMN {retained}.claim IS 'which numbers, as a row audit.gap says it
 COMMENT ON COLUMN {retained}.retained_at IS 'when they were dropped';
 COMMENT ON COLUMN {retained}.retained_by IS 'the role that had connected to do it';
 
-CREATE INDEX {retained_by_writer} ON {retained} (writer_id);
+CREATE INDEX IF NOT EXISTS {retained_by_writer} ON {retained} (writer_id);
 
-CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON {retained} FOR EACH ROW EXECUTE FUNCTION {guard}();
-CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON {retained} FOR EACH STATEMENT EXECUTE FUNCTION {guard}();
+CREATE OR REPLACE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON {retained} FOR EACH ROW EXECUTE FUNCTION {guard}();
+CREATE OR REPLACE TRIGGER refuse_truncate BEFORE TRUNCATE ON {retained} FOR EACH STATEMENT EXECUTE FUNCTION {guard}();
 ALTER TABLE {retained} ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
 
 {revoke_given}
