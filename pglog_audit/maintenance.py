@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection
@@ -12,6 +12,11 @@ from .guards import Guard, find_function, find_guards, restore
 from .owned_table import Changing, OwnedTable, Partition
 from .sql import template
 from .steps import Step
+
+MAX_FAR = 24
+"""Partitions that there are at most for rows of a time after all that are made ahead."""
+
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Maintained:
     step: Step
     """How long its partitions are."""
     ahead: int
-    """For how many partitions after the current one it has room now."""
+    """How many partitions there are now after the current one, at least."""
     restored: tuple[Guard, ...] = ()
     """The triggers that were not in order."""
     made: tuple[str, ...] = ()
@@ -57,10 +62,10 @@ def maintain(
     now, since = owned.change(lambda cursor: _window(cursor, owned, partitions))
     until = step.after(step.begin(now), ahead + 1)
     default = next((each for each in partitions if each.is_default), None)
-    occupied = _occupied(owned, default, since, until)
-    periods = {*occupied, *(begin for begin, _ in step.between(now, until))}
+    occupied = _near(_occupied(owned, default, since), partitions, until)
+    periods = occupied | {begin for begin, _ in step.between(now, until)}
     missing = list(_missing(owned, partitions, sorted(periods)))
-    blocked = [each for each in missing if _has_one(occupied, each, step)]
+    blocked = [each for each in missing if each.begins and step.begin(each.begins) in occupied]
     made = [each.name for each in missing]
     if default is None:
         made.append(f"{table_names.name_prefix(owned.found.table)}_default")
@@ -108,13 +113,22 @@ def _window(cursor: Changing, owned: OwnedTable, partitions: Sequence[Partition]
     return now, since
 
 
-def _occupied(owned: OwnedTable, default: Partition | None, since: datetime, until: datetime) -> list[datetime]:
+def _occupied(owned: OwnedTable, default: Partition | None, since: datetime) -> set[datetime]:
     """Return when the periods begin that the default partition has rows of."""
     if default is None:
-        return []
+        return set()
     statement = template("occupied_periods").format(partition=default.identifier)
-    asked = {"unit": owned.found.step.unit, "since": since, "until": until}
-    return [row["begins"] for row in owned.change(lambda cursor: cursor.execute(statement, asked).fetchall())]
+    asked = {"unit": owned.found.step.unit, "since": since, "until": _END_OF_TIME}
+    rows = owned.change(lambda cursor: cursor.execute(statement, asked).fetchall())
+    return {owned.found.step.begin(row["begins"]) for row in rows}
+
+
+def _near(occupied: set[datetime], partitions: Iterable[Partition], until: datetime) -> set[datetime]:
+    """Leave out what lies after all partitions that there shall be, if it is more than clocks go wrong."""
+    far = {each for each in occupied if each >= until}
+    there = sum(each.begins is not None and each.begins >= until for each in partitions)
+    # Whoever may insert may plant rows of any time: nobody shall have a table of a thousand partitions for it.
+    return occupied if len(far) + there <= MAX_FAR else occupied - far
 
 
 def _missing(owned: OwnedTable, partitions: Iterable[Partition], periods: Iterable[datetime]) -> Iterator[Partition]:
@@ -122,8 +136,7 @@ def _missing(owned: OwnedTable, partitions: Iterable[Partition], periods: Iterab
     step, prefix = owned.found.step, table_names.name_prefix(owned.found.table)
     there = [each for each in partitions if not each.is_default]
     for period in periods:
-        begin = step.begin(period)
-        for first, end in _rest(begin, step.after(begin), there):
+        for first, end in _rest(period, step.after(period), there):
             yield Partition(owned.found.schema, step.name_of(prefix, first), is_default=False, begins=first, ends=end)
 
 
@@ -138,10 +151,6 @@ def _rest(begin: datetime, end: datetime, there: Iterable[Partition]) -> Iterato
             begin = max(begin, each.ends)
     if begin < end:
         yield begin, end
-
-
-def _has_one(occupied: Iterable[datetime], partition: Partition, step: Step) -> bool:
-    return partition.begins is not None and step.begin(partition.begins) in {step.begin(each) for each in occupied}
 
 
 def _count(owned: OwnedTable, cursor: Changing, default: Partition, blocked: Iterable[Partition]) -> int:
@@ -159,8 +168,7 @@ def _make(owned: OwnedTable, cursor: Changing, partition: Partition) -> bool:
 def _drain(owned: OwnedTable, cursor: Changing, blocked: Iterable[Partition]) -> int:
     """Make the partitions that are *blocked* by rows of the default one, and return how many rows these are."""
     # In one transaction, in which nobody else can use the table: no row is in two places, or in none, for anybody.
-    [default] = [each for each in owned.partitions(cursor) if each.is_default]
-    old = owned.replace_default(cursor, default)
+    old = owned.replace_default(cursor, "_drained")
     made = [each for each in blocked if _make(owned, cursor, each)]
     owned.take_back(cursor, old)
     cursor.execute(template("drop_table").format(table=old.identifier))

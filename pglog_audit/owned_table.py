@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 from psycopg import Connection, Cursor, errors, sql
-from psycopg.rows import DictRow, class_row, dict_row
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, class_row, dict_row, tuple_row
 
 from . import ddl, table_names
 from .audit_table import AuditTable, describe, require_version
-from .errors import SchemaError
+from .errors import ConfigurationError, SchemaError
 from .guards import find_function, make
 from .sql import template
 
@@ -43,23 +44,34 @@ class OwnedTable:
     """
     The table, changed as the role that owns it: by it, by its members, or by a superuser.
 
-    Each change is a transaction of its own, unless the caller's connection is in one already.
+    Each change is a transaction of its own.
 
     :param any_version: also a schema that is too old to work with.
+    :raises ConfigurationError: the connection is in a transaction, which would hold every lock to its end.
     :raises SchemaError: there is no such table of ours, or the role may not change it; the message says what to run.
     """
 
     def __init__(self, connection: Connection[Any], table: str, *, any_version: bool = False) -> None:
         self._connection = connection
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            raise ConfigurationError("the connection is in a transaction: commit it, or pass another connection")
         with connection.transaction():
-            found = describe(connection, table)
-            if found is None:
-                raise SchemaError(f"there is no table {table}: run pglog-audit init, or give another --table")
+            found = self._find(table)
             if found.version is None or not any_version:
                 require_version(found)
             self._role = self._require_ownership(found)
         self.found: AuditTable = found
         """What the catalog says."""
+
+    def _find(self, table: str) -> AuditTable:
+        schema, _, name = table.rpartition(".")
+        cursor = Cursor(self._connection, row_factory=tuple_row)
+        place = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}).fetchone()
+        self._connection.execute(template("qualify_names"))
+        found = describe(self._connection, ".".join(place)) if place else None
+        if found is None:
+            raise SchemaError(f"there is no table {table}: run pglog-audit init, or give another --table")
+        return found
 
     def _require_ownership(self, found: AuditTable) -> str:
         """Return the owner."""
@@ -95,6 +107,8 @@ class OwnedTable:
     def _change(self, work: Callable[[Changing], T]) -> T:
         with self._connection.transaction():
             cursor = Cursor(self._connection, row_factory=dict_row)
+            # A schema of the path may be one where others make functions, which the owner must not call.
+            cursor.execute(template("qualify_names"))
             cursor.execute(template("begin_change").format(table=sql.Literal(self.found.name)))
             cursor.execute(template("become").format(role=sql.Identifier(self._role)))
             return work(cursor)
@@ -126,9 +140,10 @@ class OwnedTable:
         name = f"{table_names.name_prefix(self.found.table)}_default"
         self.make_partition(cursor, Partition(self.found.schema, name, is_default=True))
 
-    def replace_default(self, cursor: Changing, default: Partition) -> Partition:
-        """Put an empty default partition in the place of *default*, within a change, and return what that is now."""
-        old = replace(default, name=f"{table_names.name_prefix(self.found.table)}_default_old")
+    def replace_default(self, cursor: Changing, suffix: str) -> Partition:
+        """Put an empty default partition in the place of the one there is, within a change, and return the old one."""
+        [default] = [each for each in self.partitions(cursor) if each.is_default]
+        old = replace(default, name=f"{table_names.name_prefix(self.found.table)}{suffix}")
         self.detach(cursor, default)
         cursor.execute(template("rename_table").format(table=default.identifier, name=sql.Identifier(old.name)))
         self.make_default(cursor)

@@ -72,7 +72,8 @@ def _retain(retention: "_Retention", interval: str, *, dry_run: bool) -> Iterato
         if dry_run or retention.detach(leaving):
             yield from act(leaving)
     for leaving in retention.old_default(limit):
-        yield from act(leaving if dry_run else retention.detach_default(leaving))
+        for gone in [leaving] if dry_run else retention.detach_default(leaving):
+            yield from act(gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +154,19 @@ class _Retention:
 
         return self._owned.change(work)
 
-    def detach_default(self, leaving: _Leaving) -> _Leaving:
-        """Put a default partition without the rows that go in the place of the one with them."""
+    def detach_default(self, leaving: _Leaving) -> Iterator[_Leaving]:
+        """Take the default partition from the table, unless another call does; the rows that are kept stay."""
 
-        def work(cursor: Changing) -> _Leaving:
-            [default] = [each for each in self._owned.partitions(cursor) if each.is_default]
-            old = self._owned.replace_default(cursor, default)
+        def work(cursor: Changing) -> list[_Leaving]:
+            if any(each.partition == leaving.partition for each in self._detached(cursor)):
+                return []
+            old = self._owned.replace_default(cursor, "_default_old")
             self._owned.take_back(cursor, old, leaving.ends)
             gone = replace(leaving, name=old.name)
             self._mark(cursor, gone)
-            return gone
+            return [gone]
 
-        return self._owned.change(work)
+        yield from self._owned.change(work)
 
     def _mark(self, cursor: Changing, leaving: _Leaving) -> None:
         """Let the table say what it is, for the next call if this one ends here; and guard it until it goes."""

@@ -9,6 +9,7 @@ from ..maintenance import Maintained
 from ..maintenance import maintain as maintain_table
 from .options import Once, database_options, examples
 
+_SHOWN = 3
 _CURRENT = {"day": "today", "month": "this month", "year": "this year"}
 
 
@@ -36,8 +37,10 @@ def maintain(conninfo: str, table: str, ahead: int | None, *, dry_run: bool) -> 
 
 
 def _done(done: Maintained) -> Iterator[str]:
-    for each in done.restored:
+    for each in done.restored[:_SHOWN]:
         yield f"Trigger {each.guard} on {each.relation} {_past(each.fault)}: it is as init makes it again."
+    if more := done.restored[_SHOWN:]:
+        yield f"So are {_number(len(more), 'more trigger')}."
     if done.made:
         yield f"Made {_partitions(done.made)}."
     if done.moved:
@@ -46,8 +49,10 @@ def _done(done: Maintained) -> Iterator[str]:
 
 
 def _would_do(done: Maintained) -> Iterator[str]:
-    for each in done.restored:
+    for each in done.restored[:_SHOWN]:
         yield f"Would make trigger {each.guard} on {each.relation} again, which {each.fault}."
+    if more := done.restored[_SHOWN:]:
+        yield f"Would make {_number(len(more), 'more trigger')} again."
     if done.made:
         yield f"Would make {_partitions(done.made)}."
     if done.moved:

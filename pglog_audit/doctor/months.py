@@ -6,6 +6,7 @@ from typing import Any
 from psycopg import sql
 
 from ..finding import Finding
+from ..maintenance import MAX_FAR
 from ..sql import template
 from .subject import Subject
 
@@ -28,40 +29,37 @@ def check_months(subject: Subject) -> Finding:
 
 def check_default_rows(subject: Subject) -> Finding:
     """Tell whether rows lie in the default partition, and whether they are in the way of a month."""
-    found = subject.ask("doctor_default", unit=subject.step.unit, ahead=f"{subject.step.ahead + 1} {subject.step.unit}")
+    found = subject.ask("doctor_default", unit=subject.step.unit)
     if not found:
         advice = f"Events of a month without a partition are refused. This makes it again.\n{subject.maintain()}"
         return Finding.wrong("default rows", "there is no default partition", advice)
     default = found[0]
     if not default["readable"]:
         return Finding.hidden("default rows", "not visible to this role: it may not read the default partition")
-    late, past, future = _count(subject, default)
+    late, past = _count(subject, default)
     if late:
-        text = f"{_number(late)} in {default['name']}: their {subject.step.unit}s have no partition"
-        advice = f"They are found like all others, but slow its upkeep down. This moves them.\n{subject.maintain()}"
-        return Finding.wrong("default rows", text, advice)
-    if future:
-        text = f"{_number(future)} in {default['name']} of a time that no partition is made for yet"
+        unit = subject.step.unit
+        text = f"{_number(late)} in {default['name']}: their {unit}s have no partition"
         advice = (
-            "A clock was wrong, or somebody made them up: pglog-audit timeline shows them first. They are moved when"
+            f"They are found like all others, but a {unit} that has rows there is slow to make. This moves them; if a "
+            f"clock was wrong or somebody made them up, of at most {MAX_FAR} {unit}s of the future."
         )
-        return Finding.ok("default rows", text, f"{advice} their {subject.step.unit} comes.")
+        return Finding.wrong("default rows", text, f"{advice}\n{subject.maintain()}")
     if past:
         text = f"{_number(past)} in {default['name']}, all from before the first {subject.step.unit}"
         return Finding.ok("default rows", text, "Events of the past are kept there, and found like all others.")
     return Finding.ok("default rows", f"none: each row lies in the partition of its {subject.step.unit}")
 
 
-def _count(subject: Subject, default: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Return how many rows lie in a month that should be there, how many before, and how many after all months."""
+def _count(subject: Subject, default: Mapping[str, Any]) -> tuple[int, int]:
+    """Return how many rows lie in a month that should be there, and how many before all months."""
     names = {
         "partition": sql.Identifier(default["schema"], default["name"]),
         "time": sql.Identifier(subject.column("occurred_at")),
     }
     statement = template("doctor_default_rows").format(**names)
-    asked = {"since": default["since"], "until": default["until"], "limit": _COUNTED + 1}
-    row = subject.connection.execute(statement, asked).fetchone()
-    return (int(row[0]), int(row[1]), int(row[2])) if row else (0, 0, 0)
+    row = subject.connection.execute(statement, {"since": default["since"], "limit": _COUNTED + 1}).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
 def _number(count: int) -> str:

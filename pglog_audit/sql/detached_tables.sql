@@ -10,5 +10,5 @@ JOIN pg_catalog.pg_class AS t ON t.relnamespace = parent.relnamespace AND t.relo
 CROSS JOIN LATERAL (
     SELECT substring(pg_catalog.obj_description(t.oid, 'pg_class') FROM '^pglog_audit retain (\{.*\})$')::jsonb AS mark
 ) AS m
-WHERE parent.oid = %(table)s AND t.relkind = 'r' AND NOT t.relispartition AND mark ->> 'table' = parent.relname
+WHERE parent.oid = %(table)s AND t.relkind IN ('r', 'p') AND NOT t.relispartition AND mark ->> 'table' = parent.relname
 ORDER BY begins NULLS FIRST

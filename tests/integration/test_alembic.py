@@ -98,3 +98,15 @@ def test_a_migration_makes_it(empty_database: Database, database: Database) -> N
         operations.execute(schema.script(writer="pglog_writer", transaction=False))
         connection.commit()
     assert catalog(empty_database) == catalog(database)
+
+
+def test_a_migration_upgrades_it(empty_database: Database, database: Database) -> None:
+    """So does op.execute of an upgrade's script."""
+    with psycopg.connect(empty_database.owner) as connection:
+        schema.init(connection, writer="pglog_writer")
+        connection.execute("DROP TABLE audit_log_retained")
+        connection.execute("COMMENT ON TABLE audit_log IS 'pglog_audit schema 1: who did what'")
+    with connected(empty_database) as session:
+        Operations(MigrationContext.configure(session)).execute(schema.upgrade_script(2, transaction=False))
+        session.commit()
+    assert catalog(empty_database) == catalog(database)

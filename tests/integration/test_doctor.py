@@ -23,8 +23,6 @@ NARROW = (
 )
 NEXT_MONTH = "to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')"
 DETACH = "DO $$BEGIN EXECUTE 'ALTER TABLE audit_log DETACH PARTITION audit_log_' || {}; END$$".format
-IN_A_YEAR = "date_trunc('month', now(), 'UTC') + interval '1 year'"
-DROP_LAST = f"DO $$BEGIN EXECUTE 'DROP TABLE audit_log_' || to_char({IN_A_YEAR}, 'YYYY_MM'); END$$;"
 BEFORE_INSERT = (
     "CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
     "CREATE TRIGGER enrich BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION pass()"
@@ -71,12 +69,11 @@ FAULTS = {
     ),
     BEFORE_INSERT: ("triggers", "TRIGGER enrich ON public.audit_log may change or drop rows"),
     "CREATE RULE keep AS ON UPDATE TO audit_log_default DO INSTEAD NOTHING": ("triggers", "RULE keep ON"),
-    DROP_LAST + f"INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', {IN_A_YEAR})": (
+    "INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2099-01-01')": (
         "default rows",
         "1 in audit_log_default: their months have no partition",
     ),
-    DROP_LAST
-    + f"INSERT INTO audit_log (action, occurred_at) SELECT 'a.b', {IN_A_YEAR} FROM generate_series(1, 1001)": (
+    "INSERT INTO audit_log (action, occurred_at) SELECT 'a.b', '2099-01-01' FROM generate_series(1, 1001)": (
         "default rows",
         "more than 1000",
     ),
@@ -155,6 +152,19 @@ def test_few_months_ahead_are_told_before_they_end(database):
     found = find(database)["months"]
     assert (found.status, found.text) == ("ok", "partitions for 2 months after this one")
     assert found.advice.endswith("\nAs postgres: pglog-audit maintain")
+
+
+@pytest.mark.parametrize(
+    ("partitions", "text"),
+    [("daily", "partitions for 30 days after this one"), ("yearly", "partitions for 2 years after this one")],
+)
+def test_partitions_of_other_lengths(empty_database, partitions, text):
+    """Days are counted as days, years as years, and all is well with what init made."""
+    with psycopg.connect(empty_database.owner) as connection:
+        schema.init(connection, writer=WRITER, partitions=partitions)
+    findings = find(empty_database)
+    assert wrong(findings) == []
+    assert (findings["months"].text, findings["months"].advice) == (text, None)
 
 
 def test_quarters_count_as_months(empty_database):
@@ -269,14 +279,17 @@ class TestDefaultRows:
         follow(database, found)
         assert {finding.status for finding in find(database).values()} == {"ok"}
 
-    def test_events_of_the_far_future_are_told_and_wait(self, database):
-        """No partition is made for a time that somebody made up; it is not in the way of any."""
-        database.execute(
-            "INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2001-01-01'), ('a.c', '2099-01-01')"
-        )
-        found = find(database)["default rows"]
-        assert found.status == "ok"
-        assert found.text == "1 in audit_log_default of a time that no partition is made for yet"
+    def test_maintain_moves_the_rows(self, database):
+        """Each row is kept as it is, the past stays in the default partition, and all is guarded."""
+        times = "('a.b', '2001-01-01'), ('a.b', '2098-12-31T23:59:59Z'), ('a.b', '2099-01-01T00:00Z')"
+        database.execute(f"INSERT INTO audit_log (action, occurred_at) VALUES {times}")
+        before = database.rows("SELECT * FROM audit_log ORDER BY id")
+        follow(database, find(database)["default rows"])
+        assert database.rows("SELECT * FROM audit_log ORDER BY id") == before
+        assert len(database.rows("SELECT FROM audit_log_default")) == 1
+        findings = find(database)
+        assert wrong(findings) == []
+        assert "on 16 partitions too" in findings["guards"].text
 
 
 class TestRowSecurity:

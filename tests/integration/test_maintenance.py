@@ -12,7 +12,7 @@ from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
 from pglog_audit import owned_table, schema
-from pglog_audit.errors import SchemaError
+from pglog_audit.errors import ConfigurationError, SchemaError
 from pglog_audit.maintenance import Maintained, maintain
 from pglog_audit.steps import STEPS
 
@@ -168,19 +168,27 @@ class TestPartitions:
 
 class TestDefault:
     def test_rows_are_moved_to_their_month(self, database: Database) -> None:
-        """Each stays as it is, and what is before all months, or far after, stays where it is."""
+        """Each stays as it is; what is before all months, and what has no month, stays where it is."""
         names = drop_months(database, 0, 1)
         times = [THIS_MONTH, MONTHLY.after(THIS_MONTH) + timedelta(days=3)]
-        insert(database, "2001-01-01", *times, "2099-01-01", "infinity", "-infinity")
+        insert(database, "2001-01-01", *times, "2099-01-31", "infinity", "-infinity", "20000-01-01")
         before = database.rows("SELECT audit_log::text AS row FROM audit_log ORDER BY id")
         done = run(database)
-        assert (done.made, done.moved) == (tuple(names), 2)
+        assert (done.made, done.moved) == ((*names, "audit_log_2099_01"), 3)
         assert database.rows("SELECT audit_log::text AS row FROM audit_log ORDER BY id") == before
         default = "audit_log_default"
-        assert where(database) == [default, default, *names, default, default]
+        assert where(database) == [default, default, *names, "audit_log_2099_01", default, default]
         with pytest.raises(errors.InsufficientPrivilege, match="is append-only"):
             database.execute("TRUNCATE audit_log_default")
         assert run(database).made == ()
+
+    def test_times_that_somebody_made_up(self, database: Database) -> None:
+        """Whoever may insert cannot make a thousand partitions of it, not a few a day either."""
+        insert(database, *(f"20{year}-01-01" for year in range(60, 80)))
+        assert run(database).moved == 20
+        insert(database, *(f"20{year}-01-01" for year in range(80, 99)))
+        drop_months(database, 5)
+        assert (len(run(database).made), len(partitions(database))) == (1, 34)
 
     def test_months_in_which_nobody_ran_it(self, database: Database) -> None:
         """A past month between others is made if it has rows, and only then."""
@@ -249,6 +257,18 @@ class TestRoles:
         with pytest.raises(SchemaError, match=f"{STRANGER}.* neither owns .* GRANT .*{OWNER}"):
             run(owned, make_conninfo(owned.owner, user=STRANGER))
 
+    def test_functions_in_the_search_path_are_not_called(self, owned: Database) -> None:
+        """What somebody put there to be run as the owner, or as a superuser, is not."""
+        owned.execute("CREATE SCHEMA trap; GRANT USAGE ON SCHEMA trap TO PUBLIC")
+        owned.execute(f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC")
+        for signature in ("hashtextextended(text, integer)", "format(text, regclass, text)"):
+            owned.execute(
+                f"CREATE FUNCTION trap.{signature} RETURNS text LANGUAGE plpgsql AS"
+                " $$BEGIN RAISE EXCEPTION 'caught'; END$$"
+            )
+        options = "-c search_path=trap,public"
+        assert run(owned, make_conninfo(owned.owner, user=MEMBER, options=options), ahead=13).made
+
     def test_an_owner_that_may_make_no_tables_is_told_so(self, owned: Database) -> None:
         """Before anything is tried."""
         owned.execute(f"REVOKE CREATE ON SCHEMA public FROM {OWNER}")
@@ -275,6 +295,13 @@ class TestOthers:
             other.execute("LOCK TABLE audit_log")
             with pytest.raises(errors.LockNotAvailable):
                 run(database)
+
+    def test_a_callers_transaction_is_refused(self, database: Database) -> None:
+        """It would hold the locks of all steps until its end."""
+        with psycopg.connect(database.owner) as connection:
+            connection.execute("SELECT 1")
+            with pytest.raises(ConfigurationError, match="is in a transaction"):
+                maintain(connection)
 
     def test_another_programs_table_is_refused(self, database: Database) -> None:
         """Its partitions are its own affair."""

@@ -313,6 +313,21 @@ class TestInterrupted:
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is append-only"):
                 database.execute(f"{statement} {name(-6)}")
 
+    def test_what_is_left_of_the_default_partition_is_in_nobodys_way(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where retain ended half-way maintain drains the new default partition, and the next retain goes on."""
+        insert(database, -40, 1)
+        with monkeypatch.context() as ended:
+            ended.setattr("pglog_audit.retention._Retention.finish", lambda *_: iter(()))
+            run(database, "12months")
+        database.execute(f"DROP TABLE {name(0)}")
+        insert(database, 0, 2)
+        with psycopg.connect(database.owner, autocommit=True) as connection:
+            assert maintain(connection).moved == 1
+        assert [each.partition for each in run(database, "12months")] == ["audit_log_default"]
+        assert [row["writer_seq"] for row in database.rows()] == [2]
+
     def test_a_table_that_only_says_it_was_a_partition_stays(self, database: Database) -> None:
         """Of another owner's table nothing is dropped, whatever its comment says."""
         database.execute("DROP ROLE IF EXISTS retain_liar; CREATE ROLE retain_liar LOGIN")
