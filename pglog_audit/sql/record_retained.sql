@@ -1,6 +1,6 @@
 -- Keep of a partition that goes what gaps must know; and how many events and how many writers that is.
 WITH gone AS NOT MATERIALIZED (
-    SELECT writer_id, writer_seq, action, metadata
+    SELECT writer_id, writer_seq, action, metadata, occurred_at
     FROM {partition}
     WHERE occurred_at >= COALESCE(%(begins)s::timestamptz, '-infinity') AND occurred_at < %(ends)s::timestamptz
 ),
@@ -33,7 +33,8 @@ writer AS (
     GROUP BY writer_id
 ),
 going_on AS (
-    -- A writer that began and stopped here, and lacks nothing, has no row elsewhere that could miss these.
+    -- A writer that began and stopped here and lacks nothing has no row elsewhere that could miss these; but one that
+    -- stopped may have gone on soon after, over the end of the partition.
     SELECT writer.*
     FROM writer
     WHERE first > 1 OR events <> last - first + 1 OR NOT EXISTS (
@@ -41,6 +42,7 @@ going_on AS (
         FROM gone
         WHERE gone.writer_id = writer.writer_id AND gone.writer_seq = writer.last
           AND action = 'audit.stop' AND metadata ->> 'last_seq' = (writer.last - 1)::text
+          AND occurred_at < %(ends)s::timestamptz - INTERVAL '1 hour'
     )
 ),
 recorded AS (

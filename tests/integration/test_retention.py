@@ -237,6 +237,20 @@ class TestTelling:
         rows = database.rows("SELECT writer_id, events FROM audit_log_retained WHERE writer_id IS NOT NULL")
         assert {row["writer_id"]: row["events"] for row in rows} == {OTHER: 3, THIRD: 3}
 
+    def test_a_writer_that_stops_and_goes_on(self, database: Database) -> None:
+        """A listener that is stopped and started again, over the end of a month, is explained as well."""
+        insert(database, -4, 1, 2)
+        database.execute(
+            "INSERT INTO audit_log (action, writer_id, writer_seq, occurred_at, metadata)"
+            " VALUES ('audit.stop', %s, 3, %s, %s)",
+            WRITER,
+            month(-3) - timedelta(minutes=1),
+            Jsonb({"last_seq": 2}),
+        )
+        insert(database, -3, 4)
+        run(database)
+        assert [each[:4] for each in missing(database)] == [("explained", WRITER, 1, 3)]
+
     def test_thousands_of_ranges(self, database: Database) -> None:
         """Of numbers that lie scattered the last range is widened, and the count stays exact."""
         insert(database, -4, *range(2, 5002, 2))
