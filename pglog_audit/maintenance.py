@@ -1,7 +1,7 @@
 """The upkeep of the audit table: partitions ahead, guards put right, and the default partition drained."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,30 +57,45 @@ def maintain(
     step = owned.found.step
     ahead = step.ahead if ahead is None else ahead
     restored = _restore_guards(connection, owned, dry_run=dry_run)
-    done = Maintained(owned.found.name, step, ahead, restored)
-    partitions = owned.change(owned.partitions)
-    now, since = owned.change(lambda cursor: _window(cursor, owned, partitions))
-    until = step.after(step.begin(now), ahead + 1)
-    default = next((each for each in partitions if each.is_default), None)
-    occupied = _near(_occupied(owned, default, since), partitions, until)
-    periods = occupied | {begin for begin, _ in step.between(now, until)}
-    missing = list(_missing(owned, partitions, sorted(periods)))
-    blocked = [each for each in missing if each.begins and step.begin(each.begins) in occupied]
-    made = [each.name for each in missing]
-    if default is None:
+    plan = owned.change(lambda cursor: _plan(owned, cursor, ahead))
+    moved = owned.change(lambda cursor: _count(owned, cursor, plan)) if dry_run else _carry_out(owned, plan)
+    made = [each.name for each in plan.missing]
+    if plan.default is None:
         made.append(f"{table_names.name_prefix(owned.found.table)}_default")
+    return Maintained(owned.found.name, step, ahead, restored, tuple(made), moved)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    default: Partition | None
+    missing: Sequence[Partition]
+    """Partitions to make, oldest first."""
+    blocked: Sequence[Partition]
+    """Those of them that the default partition has rows of."""
+
+
+def _plan(owned: OwnedTable, cursor: Changing, ahead: int) -> _Plan:
+    step, partitions = owned.found.step, owned.partitions(cursor)
+    default = next((each for each in partitions if each.is_default), None)
+    [row] = cursor.execute(template("server_time")).fetchall()
+    until = step.after(step.begin(row["now"]), ahead + 1)
+    since = _since(owned, cursor, partitions, step.begin(row["now"]))
+    occupied = _near(_occupied(owned, cursor, default, since), partitions, until)
+    periods = occupied | {begin for begin, _ in step.between(row["now"], until)}
+    missing = list(_missing(owned, partitions, sorted(periods)))
+    return _Plan(default, missing, [each for each in missing if each.begins and step.begin(each.begins) in occupied])
+
+
+def _carry_out(owned: OwnedTable, plan: _Plan) -> int:
+    """Make what is missing, and return how many rows of the default partition were moved."""
     moved = 0
-    if dry_run:
-        if default is not None:
-            moved = owned.change(lambda cursor: _count(owned, cursor, default, blocked))
-    else:
-        if default is None:
-            owned.change(owned.make_default)
-        elif blocked:
-            moved = owned.change(lambda cursor: _drain(owned, cursor, blocked))
-        for partition in missing:
-            owned.change(lambda cursor, one=partition: _make(owned, cursor, one))  # type: ignore[misc]
-    return replace(done, made=tuple(made), moved=moved)
+    if plan.default is None:
+        owned.change(owned.make_default)
+    elif plan.blocked:
+        moved = owned.change(lambda cursor: _drain(owned, cursor, plan.blocked))
+    for partition in plan.missing:
+        owned.change(lambda cursor, one=partition: _make(owned, cursor, one))  # type: ignore[misc]
+    return moved
 
 
 def _restore_guards(connection: Connection[Any], owned: OwnedTable, *, dry_run: bool) -> tuple[Guard, ...]:
@@ -100,27 +115,24 @@ def _restore_guards(connection: Connection[Any], owned: OwnedTable, *, dry_run: 
     return tuple(found)
 
 
-def _window(cursor: Changing, owned: OwnedTable, partitions: Sequence[Partition]) -> tuple[datetime, datetime]:
-    """Return the time, and since when rows shall lie in partitions of their own: what is older came too late."""
-    [row] = cursor.execute(template("server_time")).fetchall()
-    step, now = owned.found.step, row["now"]
+def _since(owned: OwnedTable, cursor: Changing, partitions: Iterable[Partition], now: datetime) -> datetime:
+    """Return since when rows shall lie in partitions of their own: what is older came too late."""
     begins = [each.begins or each.ends for each in partitions if not each.is_default]
-    since = min([step.begin(now), *filter(None, begins)])
+    since = min([now, *filter(None, begins)])
     if (owned.found.version or 0) > 1:
         statement = template("retained_until").format(retained=owned.found.retained)
         [row] = cursor.execute(statement).fetchall()
         since = max(since, row["ends"] or since)
-    return now, since
+    return since
 
 
-def _occupied(owned: OwnedTable, default: Partition | None, since: datetime) -> set[datetime]:
+def _occupied(owned: OwnedTable, cursor: Changing, default: Partition | None, since: datetime) -> set[datetime]:
     """Return when the periods begin that the default partition has rows of."""
     if default is None:
         return set()
     statement = template("occupied_periods").format(partition=default.identifier)
     asked = {"unit": owned.found.step.unit, "since": since, "until": _END_OF_TIME}
-    rows = owned.change(lambda cursor: cursor.execute(statement, asked).fetchall())
-    return {owned.found.step.begin(row["begins"]) for row in rows}
+    return {owned.found.step.begin(row["begins"]) for row in cursor.execute(statement, asked).fetchall()}
 
 
 def _near(occupied: set[datetime], partitions: Iterable[Partition], until: datetime) -> set[datetime]:
@@ -153,8 +165,11 @@ def _rest(begin: datetime, end: datetime, there: Iterable[Partition]) -> Iterato
         yield begin, end
 
 
-def _count(owned: OwnedTable, cursor: Changing, default: Partition, blocked: Iterable[Partition]) -> int:
-    return sum(owned.count(cursor, default.identifier, each.begins, each.ends) for each in blocked)
+def _count(owned: OwnedTable, cursor: Changing, plan: _Plan) -> int:
+    """Return how many rows of the default partition would be moved."""
+    if plan.default is None:
+        return 0
+    return sum(owned.count(cursor, plan.default.identifier, each.begins, each.ends) for each in plan.blocked)
 
 
 def _make(owned: OwnedTable, cursor: Changing, partition: Partition) -> bool:
