@@ -1,6 +1,5 @@
 """The audit table, as the catalog describes it to its owner."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,8 @@ from psycopg.rows import class_row
 from . import ddl, table_names
 from .errors import SchemaError
 from .sql import identifier, template
-from .steps import Step, read_step
-
-_COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
+from .steps import Step
+from .table_comment import read_step, read_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,7 @@ class AuditTable:
     @property
     def version(self) -> int | None:
         """The schema that its comment tells; None for another program's table."""
-        match = _COMMENT.match(self.comment or "")
-        return int(match[1]) if match else None
+        return read_version(self.comment)
 
     @property
     def step(self) -> Step:

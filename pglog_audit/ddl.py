@@ -8,6 +8,7 @@ from psycopg import sql
 from .event import ID_FIELDS
 from .sql import identifier, template
 from .steps import STEPS, Step
+from .table_comment import write_comment
 from .table_names import guard_name, name_prefix, retained_name
 
 ID_TYPES = MappingProxyType(
@@ -28,7 +29,6 @@ _INDEXES = (
     "newest",
     *(f"by_{what}" for what in ("event", "user", "target", "entity", "action", "tenant", "request", "outcome")),
 )
-_COMMENT = "who did what, when; append-only, one row an action"
 _DEFAULT_ID_TYPES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -58,7 +58,7 @@ def migrate(
         "primary_key": sql.Identifier(f"{prefix}_pkey"),
         "retained": retained,
         "retained_by_writer": sql.Identifier(f"{prefix}_retained_by"),
-        "comment": sql.Literal(f"pglog_audit schema {version}, {step.name} partitions: {_COMMENT}"),
+        "comment": sql.Literal(write_comment(version, step)),
         **{name: sql.Identifier(f"{prefix}_{name}") for name in _INDEXES},
         **{field: ID_TYPES[id_types.get(field, "uuid")] for field in ID_FIELDS},
     }

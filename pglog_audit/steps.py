@@ -1,14 +1,11 @@
 """How long a partition is: a day, a month or a year of UTC."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from .errors import ConfigurationError
-
-_COMMENT = re.compile(r"pglog_audit schema \d+, (\w+) partitions\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +60,6 @@ STEPS: Mapping[str, Step] = MappingProxyType(
     }
 )
 """The lengths that there are."""
-
-
-def read_step(comment: str | None) -> Step:
-    """Return the step that the table's *comment* tells; a table of schema 1, which tells none, has months."""
-    found = _COMMENT.match(comment or "")
-    return STEPS.get(found[1] if found else "monthly", STEPS["monthly"])
 
 
 def check_step(name: str) -> Step:

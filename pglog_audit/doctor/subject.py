@@ -1,6 +1,5 @@
 """What is examined: a table, seen over one connection."""
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +11,8 @@ from psycopg.rows import dict_row
 from ..errors import SchemaError
 from ..event import CALLER_FIELDS, WRITER_FIELDS
 from ..sql import template
-from ..steps import Step, read_step
-
-_COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
+from ..steps import Step
+from ..table_comment import read_step, read_version
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,7 @@ class Subject:
     @property
     def version(self) -> int | None:
         """The schema that the table's comment tells; None for another program's table."""
-        match = _COMMENT.match(self.comment or "")
-        return int(match[1]) if match else None
+        return read_version(self.comment)
 
     @property
     def step(self) -> Step:

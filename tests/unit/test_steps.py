@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from pglog_audit.errors import ConfigurationError
-from pglog_audit.steps import STEPS, check_step, read_step
+from pglog_audit.steps import STEPS, check_step
 
 TIME = datetime(2027, 12, 31, 23, 30, tzinfo=UTC)
 BEGINS = {"daily": datetime(2027, 12, 31, tzinfo=UTC), "monthly": datetime(2027, 12, 1, tzinfo=UTC)}
@@ -49,20 +49,6 @@ def test_between_yields_what_begins_before_the_end() -> None:
 def test_names(name: str, begin: datetime, expected: str) -> None:
     """A part of a month, beside a partition of the user's own, is named by its day."""
     assert STEPS[name].name_of("log", begin) == expected
-
-
-@pytest.mark.parametrize(
-    ("comment", "name"),
-    [
-        ("pglog_audit schema 2, daily partitions: who did what", "daily"),
-        ("pglog_audit schema 1: who did what", "monthly"),
-        ("pglog_audit schema 3, hourly partitions: later", "monthly"),
-        (None, "monthly"),
-    ],
-)
-def test_the_comment_tells(comment: str | None, name: str) -> None:
-    """A table of schema 1 has months."""
-    assert read_step(comment) is STEPS[name]
 
 
 def test_another_name_is_refused() -> None:
