@@ -36,7 +36,7 @@ def retain(conninfo: str, table: str, keep: str, *, dry_run: bool) -> None:
             count += 1
             click.echo(f"{'Would drop' if dry_run else 'Dropped'} {_told(gone)}.")
     if not count:
-        click.echo(f"No event is older than {keep}, or not all of its partition.")
+        click.echo(f"Nothing goes: no partition is older than {keep} as a whole.")
 
 
 def _told(gone: Retained) -> str:

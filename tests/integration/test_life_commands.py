@@ -91,7 +91,7 @@ class TestRetain:
         told = run(database, "retain", "--keep", "24months", "--dry-run")
         assert told == f"Would drop {past}\nWould drop {default}\n"
         assert run(database, "retain", "--keep", "24months") == f"Dropped {past}\nDropped {default}\n"
-        nothing = "No event is older than 24months, or not all of its partition.\n"
+        nothing = "Nothing goes: no partition is older than 24months as a whole.\n"
         assert run(database, "retain", "--keep", "24months") == nothing
 
 
