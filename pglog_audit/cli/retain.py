@@ -3,11 +3,10 @@
 from datetime import UTC, datetime
 
 import click
-import psycopg
 
 from ..retention import Retained
 from ..retention import retain as retain_table
-from .options import Once, database_options, examples
+from .options import Once, database_options, examples, owner_connection
 
 
 @click.command(
@@ -31,7 +30,7 @@ def retain(conninfo: str, table: str, keep: str, *, dry_run: bool) -> None:
     as the role that owns the table, or as a member of it.
     """
     count = 0
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with owner_connection(conninfo) as connection:
         for gone in retain_table(connection, keep, table=table, dry_run=dry_run):
             count += 1
             click.echo(f"{'Would drop' if dry_run else 'Dropped'} {_told(gone)}.")
