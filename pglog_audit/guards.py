@@ -34,10 +34,15 @@ class GuardFunction:
     """Whether it is there, as init makes it."""
 
 
-def find_guards(connection: Connection[Any], table: int) -> list[Guard]:
-    """Return the two triggers of *table* and of each partition, as they must be or with their fault."""
+def find_guards(connection: Connection[Any], table: int, name: str) -> list[Guard]:
+    """
+    Return the two triggers of *table* and of each partition, as they must be or with their fault.
+
+    So are those of what retention has told of it; *name* is the table's, without its schema.
+    """
     cursor = Cursor(connection, row_factory=class_row(Guard))
-    return cursor.execute(template("guard_faults"), {"table": table, "body": _function()[1]}).fetchall()
+    asked = {"table": table, "retained": table_names.retained_name(name), "body": _function()[1]}
+    return cursor.execute(template("guard_faults"), asked).fetchall()
 
 
 def find_function(connection: Connection[Any], table: int, name: str) -> GuardFunction:

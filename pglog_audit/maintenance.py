@@ -100,7 +100,7 @@ def _carry_out(owned: OwnedTable, plan: _Plan) -> int:
 
 def _restore_guards(connection: Connection[Any], owned: OwnedTable, *, dry_run: bool) -> tuple[Guard, ...]:
     def faults(_cursor: Changing) -> list[Guard]:
-        return [each for each in find_guards(connection, owned.found.oid) if each.fault]
+        return [each for each in find_guards(connection, owned.found.oid, owned.found.table) if each.fault]
 
     def mend(cursor: Changing) -> None:
         function = find_function(connection, owned.found.oid, owned.found.table)

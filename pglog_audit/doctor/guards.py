@@ -9,16 +9,17 @@ from .subject import Subject
 
 def check_guards(subject: Subject) -> Finding:
     """Tell whether triggers refuse changes on the table and on each partition, for replication roles too."""
-    found = find_guards(subject.connection, subject.oid)
+    found = find_guards(subject.connection, subject.oid, subject.bare_name)
     faults = [each for each in found if each.fault]
     if not faults:
-        return Finding.ok("guards", f"UPDATE, DELETE and TRUNCATE are refused, on {len(found) // 2 - 1} partitions too")
+        partitions = sum(each.is_partition for each in found) // 2
+        return Finding.ok("guards", f"UPDATE, DELETE and TRUNCATE are refused, on {partitions} partitions too")
     return Finding.wrong("guards", _describe(faults), _advice(subject))
 
 
 def _describe(faults: Sequence[Guard]) -> str:
     first, *rest = faults
-    alike = sum((each.guard, each.fault) == (first.guard, first.fault) for each in rest)
+    alike = sum(each.is_partition and (each.guard, each.fault) == (first.guard, first.fault) for each in rest)
     text = f"trigger {first.guard} on {first.relation} {first.fault}"
     if alike:
         text += f", and on {alike} {'more partitions' if first.is_partition else 'partitions'}"

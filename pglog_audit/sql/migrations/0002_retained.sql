@@ -12,16 +12,6 @@ CREATE TABLE IF NOT EXISTS {retained} (
     retained_by text NOT NULL DEFAULT session_user
 );
 
-COMMENT ON TABLE {retained} IS 'pglog_audit: what retention has dropped, so that gaps explains it and no partition comes back';
-COMMENT ON COLUMN {retained}.partition IS 'the partition that was dropped, or of the default partition what was too old';
-COMMENT ON COLUMN {retained}.begins IS 'events of this time or later';
-COMMENT ON COLUMN {retained}.ends IS 'events before this time';
-COMMENT ON COLUMN {retained}.events IS 'how many: of the whole partition, or of one writer';
-COMMENT ON COLUMN {retained}.writer_id IS 'the process whose numbers went; NULL in the row of the whole partition';
-COMMENT ON COLUMN {retained}.claim IS 'which numbers, as a row audit.gap says it: reason, ranges, count';
-COMMENT ON COLUMN {retained}.retained_at IS 'when they were dropped';
-COMMENT ON COLUMN {retained}.retained_by IS 'the role that had connected to do it';
-
 SET LOCAL pglog_audit.made = {retained_name};
 DO $owner$
 DECLARE
@@ -42,6 +32,16 @@ BEGIN
     END IF;
 END
 $owner$;
+
+COMMENT ON TABLE {retained} IS 'pglog_audit: what retention has dropped, so that gaps explains it and no partition comes back';
+COMMENT ON COLUMN {retained}.partition IS 'the partition that was dropped, or of the default partition what was too old';
+COMMENT ON COLUMN {retained}.begins IS 'events of this time or later';
+COMMENT ON COLUMN {retained}.ends IS 'events before this time';
+COMMENT ON COLUMN {retained}.events IS 'how many: of the whole partition, or of one writer';
+COMMENT ON COLUMN {retained}.writer_id IS 'the process whose numbers went; NULL in the row of the whole partition';
+COMMENT ON COLUMN {retained}.claim IS 'which numbers, as a row audit.gap says it: reason, ranges, count';
+COMMENT ON COLUMN {retained}.retained_at IS 'when they were dropped';
+COMMENT ON COLUMN {retained}.retained_by IS 'the role that had connected to do it';
 
 CREATE INDEX IF NOT EXISTS {retained_by_writer} ON {retained} (writer_id);
 
