@@ -37,7 +37,7 @@ FAULTS = {
     "ALTER TABLE audit_log ENABLE TRIGGER refuse_truncate": ("guards", "is not ENABLE ALWAYS"),
     "CREATE OR REPLACE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'": (
         "guards",
-        "refuse_change on public.audit_log does not call the function of init, and on 14 partitions; 15 other triggers",
+        "refuse_change on public.audit_log does not call the function of init, and on 14 partitions; 17 other triggers",
     ),
     "GRANT UPDATE ON audit_log TO pglog_writer": ("restraint", "pglog_writer has UPDATE on public.audit_log"),
     "GRANT UPDATE (action) ON audit_log TO pglog_writer": ("restraint", "pglog_writer has UPDATE on"),
@@ -242,7 +242,7 @@ class TestGuards:
             ("DROP TRIGGER refuse_truncate ON audit_log_default", "on public.audit_log_default is missing"),
             ("ALTER TABLE audit_log DISABLE TRIGGER ALL", "is not ENABLE ALWAYS, and on 14 partitions"),
             ("ALTER TABLE audit_log_default DISABLE TRIGGER ALL", "is not ENABLE ALWAYS; 1 other trigger"),
-            ("DROP FUNCTION audit_log_append_only CASCADE", "is missing, and on 14 partitions; 15 other triggers"),
+            ("DROP FUNCTION audit_log_append_only CASCADE", "is missing, and on 14 partitions; 17 other triggers"),
             (
                 "CREATE OR REPLACE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql"
                 " AS 'BEGIN RETURN NULL; END'",
