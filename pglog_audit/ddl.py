@@ -1,13 +1,15 @@
 """The SQL that makes the audit table and its view, and gives roles what they need of them."""
 
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from psycopg import sql
 
 from .event import ID_FIELDS
 from .sql import identifier, template
+from .steps import STEPS, Step
+from .table_comment import write_comment
+from .table_names import guard_name, name_prefix, retained_name, view_name
 
 ID_TYPES = MappingProxyType(
     {
@@ -19,21 +21,21 @@ ID_TYPES = MappingProxyType(
 )
 """What an id column may be."""
 
-MAX_BYTES = 63
-"""The longest name that PostgreSQL keeps whole."""
+VERSION = 2
+"""The schema that this package makes; the table's comment says which one a table has."""
 
-_MIGRATIONS = ("0001_audit_log",)
+_MIGRATIONS = ("0001_audit_log", "0002_retained")
 _INDEXES = (
     "newest",
     *(f"by_{what}" for what in ("event", "user", "target", "entity", "action", "tenant", "request", "outcome")),
 )
-_LONGEST_SUFFIX = len("_append_only")
+_DEFAULT_ID_TYPES: Mapping[str, str] = MappingProxyType({})
 
 
 def setup(table: str) -> sql.Composed:
     """Return what comes first: one setup at a time, and the names that the rest goes by."""
     *_, name = table.split(".")
-    return template("setup").format(table=_literal(identifier(table)), prefix=sql.Literal(_prefix(name)))
+    return template("setup").format(table=_literal(identifier(table)), prefix=sql.Literal(name_prefix(name)))
 
 
 def prepare_roles(table: str, owner: str | None, operator: str | None) -> sql.Composed:
@@ -44,6 +46,7 @@ def prepare_roles(table: str, owner: str | None, operator: str | None) -> sql.Co
         owner=sql.Literal(owner or ""),
         operator=sql.Literal(operator or ""),
         view=_literal(sql.Identifier(*schema, view_name(name))),
+        retained=_literal(sql.Identifier(*schema, retained_name(name))),
     )
 
 
@@ -52,18 +55,48 @@ def leave_owner() -> sql.SQL:
     return template("leave_owner")
 
 
-def create_table(table: str, id_types: Mapping[str, str]) -> sql.Composed:
-    """Return what makes *table*, with columns of *id_types* where they are no uuid."""
+def create_table(
+    table: str, id_types: Mapping[str, str], step: Step = STEPS["monthly"], version: int = VERSION
+) -> sql.Composed:
+    """Return what makes *table* of schema *version*, with columns of *id_types* where they are no uuid."""
+    return sql.SQL("\n").join([*migrate(table, 0, version, step, id_types), make_partitions(step)])
+
+
+def migrate(
+    table: str, since: int, version: int, step: Step, id_types: Mapping[str, str] = _DEFAULT_ID_TYPES
+) -> Iterator[sql.Composed]:
+    """Yield what makes schema *version* of *table*, which has schema *since*; 0 is none yet."""
     *schema, name = table.split(".")
-    prefix = _prefix(name)
+    prefix = name_prefix(name)
+    retained = sql.Identifier(*schema, retained_name(name))
     names = {
         "table": identifier(table),
         "guard": sql.Identifier(*schema, guard_name(name)),
         "primary_key": sql.Identifier(f"{prefix}_pkey"),
+        "retained": retained,
+        "retained_name": _literal(retained),
+        "retained_by_writer": sql.Identifier(f"{prefix}_retained_by"),
+        "comment": sql.Literal(write_comment(version, step)),
         **{name: sql.Identifier(f"{prefix}_{name}") for name in _INDEXES},
         **{field: ID_TYPES[id_types.get(field, "uuid")] for field in ID_FIELDS},
     }
-    return sql.SQL("\n").join(template(f"migrations/{name}").format(**names) for name in _MIGRATIONS)
+    for migration, made in list(zip(_MIGRATIONS, (identifier(table), retained), strict=True))[since:version]:
+        yield template(f"migrations/{migration}").format(**names, revoke_given=revoke_given(made))
+
+
+def make_partitions(step: Step) -> sql.Composed:
+    """Return what makes the partitions ahead that are not there, after :func:`setup`."""
+    return template("make_partitions").format(
+        unit=sql.Literal(step.unit),
+        step=sql.Literal(f"1 {step.unit}"),
+        suffix=sql.Literal(step.suffix),
+        ahead=sql.Literal(step.ahead),
+    )
+
+
+def revoke_given(relation: sql.Identifier) -> sql.Composed:
+    """Return what takes back what default privileges gave of the new *relation*."""
+    return template("revoke_given").format(relation_name=_literal(relation))
 
 
 def create_view(table: sql.Identifier, view: sql.Identifier) -> sql.Composed:
@@ -104,25 +137,5 @@ def limit_writer(writer: str) -> sql.Composed:
     return template("limit_writer").format(writer=sql.Literal(writer))
 
 
-def guard_name(name: str) -> str:
-    """Return the name of the function that refuses changes of the table *name*, without a schema."""
-    return f"{_prefix(name)}_append_only"
-
-
-def view_name(name: str) -> str:
-    """Return the name of the view on the table *name*, without a schema: ``audit_timeline`` for ``audit_log``."""
-    return "audit_timeline" if name == "audit_log" else f"{_prefix(name)}_timeline"
-
-
 def _literal(name: sql.Identifier) -> sql.Literal:
     return sql.Literal(name.as_string())
-
-
-def _prefix(name: str) -> str:
-    """Return what the names of partitions, indexes and function begin with, so that they stay within 63 bytes."""
-    room = MAX_BYTES - _LONGEST_SUFFIX
-    if len(name.encode()) <= room:
-        return name
-    # Two long names that begin alike must not share their partitions' names.
-    digest = f"_{zlib.crc32(name.encode()):08x}"
-    return name.encode()[: room - len(digest)].decode(errors="ignore") + digest

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from . import table_names
 from .errors import ConfigurationError, SchemaError
 from .gap_claims import MAX_TEXT, Claims, read_claim
 from .reading import Reader
@@ -33,7 +34,7 @@ class Gap:
 
     - ``unexplained``: events are missing, and no row says why. They were deleted, or lost by a process that was killed,
       or still wait in a spool.
-    - ``explained``: events are missing, and their writer said why in a row ``audit.gap``.
+    - ``explained``: events are missing, and their writer said why in a row ``audit.gap``; or retention dropped them.
     - ``tail``: the last row of the writer is no ``audit.stop``. It is running, or was killed; then what came after is
       not known.
     - ``repeated``: several rows have one number.
@@ -51,9 +52,9 @@ class Gap:
     count: int | None = None
     """How many events are missing, or how many rows have the number."""
     reason: str | None = None
-    """What the writer says."""
+    """What the writer says, or which partition retention dropped."""
     gap_id: str | None = None
-    """The id of the row ``audit.gap``, for :meth:`AuditLog.event`."""
+    """The id of the row ``audit.gap``, for :meth:`AuditLog.event`; None for what retention dropped."""
     told_at: datetime | None = None
     """When the writer said so."""
     after: datetime | None = None
@@ -106,7 +107,8 @@ class Gaps(Iterator[Gap]):
 def _walk(read: _Read, table: str, columns: Mapping[str, str], asked: Mapping[str, Any]) -> Generator[Gap | None]:
     """Return for each writer None, and its gaps."""
     with read() as reader:
-        statement = _statement(find_relation(reader, table, columns), asked)
+        relation = find_relation(reader, table, columns)
+        statement = _statement(relation, _find_retained(reader, relation, table), asked)
         reader.execute(template("gaps_all_rows"), prepare=False)
         stream = reader.stream(statement, {**asked, "max_text": MAX_TEXT})
         # Closed first: a transaction cannot end in the middle of an answer.
@@ -116,11 +118,19 @@ def _walk(read: _Read, table: str, columns: Mapping[str, str], asked: Mapping[st
                 yield from _gaps_of(writer_id, parts)
 
 
-def _statement(relation: Relation, asked: Mapping[str, Any]) -> sql.Composed:
+def _find_retained(reader: Reader, relation: Relation, table: str) -> sql.Composable:
+    """Return the part of the statement for what retention dropped, which a table of schema 1 cannot know."""
+    names = {"table": relation.identifier.as_string(), "name": table_names.retained_name(table.rpartition(".")[2])}
+    found = reader.execute(template("find_retained"), names, prepare=False).fetchone()
+    return template("gaps_retained").format(retained=sql.Identifier(*found)) if found else sql.SQL("")
+
+
+def _statement(relation: Relation, retained: sql.Composable, asked: Mapping[str, Any]) -> sql.Composed:
     columns = _columns(relation)
     conditions = {"of_writer": "writer_id", "recent": "since"}
     return template("gaps").format(
         table=relation.identifier,
+        retained=retained,
         **columns,
         **{
             name: template(f"gaps_{name}").format(**columns) if asked[parameter] else sql.SQL("")

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row
 
-from . import ddl
+from . import table_names
 from .errors import ConfigurationError, SchemaError
 from .sql import template
 
@@ -77,7 +77,7 @@ def require_roles(connection: Connection[Any], roles: Roles) -> None:
 
 
 def _check_name(option: str, role: str | None) -> None:
-    if role is not None and not (role and role.isprintable() and len(role.encode()) <= ddl.MAX_BYTES):
+    if role is not None and not (role and role.isprintable() and len(role.encode()) <= table_names.MAX_BYTES):
         raise ConfigurationError(
-            f"{option} is {role!r}: name a role, in 1 to {ddl.MAX_BYTES} bytes without control characters"
+            f"{option} is {role!r}: name a role, in 1 to {table_names.MAX_BYTES} bytes without control characters"
         )

@@ -1,26 +1,26 @@
 """The audit table's life: what makes it and its view, and who may write and read."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row, kwargs_row, scalar_row, tuple_row
 
-from . import ddl
-from .errors import ConfigurationError, SchemaError
-from .event import EVENT_FIELDS, ID_FIELDS
+from . import ddl, scripts, table_names
+from .audit_table import AuditTable, describe, require_version
+from .errors import SchemaError
+from .event import EVENT_FIELDS
 from .roles import Role, Roles, describe_role, require_roles
-from .sql import check_table, identifier, is_table, template
+from .scripts import DEFAULT_ID_TYPES
+from .scripts import partitions_script as partitions_script
+from .scripts import script as script
+from .scripts import upgrade_script as upgrade_script
+from .sql import is_table, template
+from .steps import Step
 
-VERSION = 1
-"""The schema that this package makes; the table's comment says which one a table has."""
-
-_COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
-_DEFAULT_ID_TYPES: Mapping[str, str] = MappingProxyType({})
+VERSION = ddl.VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class InitResult:
     """Which of the two own the schema: whatever is granted, they may drop the table."""
     limits_writer: bool = False
     """Whether the writer's statements have time limits: False where the role that connects may not set them."""
+    partitions: str = "monthly"
+    """How long its partitions are."""
+    version: int | None = VERSION
+    """The schema that it has; None for another program's table."""
 
 
 def init(
@@ -64,7 +68,8 @@ def init(
     reader: str | None = None,
     operator: str | None = None,
     rls: bool = False,
-    id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
+    id_types: Mapping[str, str] = DEFAULT_ID_TYPES,
+    partitions: str | None = None,
     existing: bool = False,
 ) -> InitResult:
     """
@@ -85,30 +90,34 @@ def init(
     :param rls: row-level security: a reader sees the events whose ``tenant_id`` is that of the setting
         ``pglog_audit.tenant``, and none where it is not set. Once on, it holds for readers that are named later.
     :param id_types: types of id columns that are not uuid: ``{"user_id": "bigint"}``; uuid, bigint, integer or text.
+    :param partitions: how long the partitions of a new table are: ``daily``, ``monthly`` (the default) or ``yearly``.
     :param existing: use a table that this package did not make, as it is, without a view; only grants change.
     :raises ConfigurationError: an argument can never work.
     :raises SchemaError: schema, table or role is missing, or not what was asked for; the message says what to run.
     """
     roles = Roles(owner, writer, reader, operator)
-    _check(table, roles, id_types, existing=existing, rls=rls)
+    step = scripts.check(table, roles, id_types, partitions, existing=existing, rls=rls)
     with connection.transaction():
         table = _begin(connection, table)
         require_roles(connection, roles)
-        relation = _describe(connection, table)
+        relation = describe(connection, table)
+        require = partial(_require, id_types=id_types, step=step if partitions else None, existing=existing)
         created = relation is None and not existing
         if created:
             _require_schema(connection, table)
         else:
-            _require(relation, table, id_types, existing=existing)
+            require(relation, table)
         if not existing:
             connection.execute(ddl.prepare_roles(table, owner, operator))
         if created:
-            connection.execute(ddl.create_table(table, id_types))
-        relation = _require(_describe(connection, table), table, id_types, existing=existing)
+            connection.execute(ddl.create_table(table, id_types, step))
+        relation = require(describe(connection, table), table)
         missing = tuple(name for name in EVENT_FIELDS if name not in relation.columns)
         view = None if existing or missing else _ensure_view(connection, relation)
         relations = [relation.identifier, *([] if view is None else [view.identifier])]
-        for statement in _grants(roles, relations, existing=existing, rls=rls or relation.rls):
+        if relation.version is not None and relation.version > 1:
+            relations.append(relation.retained)
+        for statement in scripts.grants(roles, relations, existing=existing, rls=rls or relation.rls):
             connection.execute(statement)
         held = {option: _hold(connection, option, name, relation) for option, name in roles.bound()}
         result = InitResult(
@@ -123,66 +132,12 @@ def init(
             may_drop=frozenset(option for option, role in held.items() if role.may_drop),
             writer_privileges=_privileges(held.get("writer")),
             reader_privileges=_privileges(held.get("reader")),
+            partitions=relation.step.name,
+            version=relation.version,
             **asdict(_ownership(connection, relation)),
         )
         connection.execute(template("restore_path"))
     return result
-
-
-def script(
-    *,
-    table: str = "audit_log",
-    owner: str | None = None,
-    writer: str | None = None,
-    reader: str | None = None,
-    operator: str | None = None,
-    rls: bool = False,
-    id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
-    existing: bool = False,
-) -> str:
-    """
-    Return the SQL that :func:`init` runs where there is no table yet, as one transaction for psql.
-
-    The server tells the date: a script kept under version control makes the months of the day it is run on. Run again
-    it fails and changes nothing. Takes :func:`init`'s arguments; with *existing*, only the grants are left.
-
-    :raises ConfigurationError: an argument can never work.
-    """
-    roles = Roles(owner, writer, reader, operator)
-    _check(table, roles, id_types, existing=existing, rls=rls)
-    *schema, name = table.split(".")
-    relations = [identifier(table)]
-    statements: list[sql.SQL | sql.Composed] = [ddl.setup(table)]
-    if schema:
-        statements.append(sql.SQL("{};\n").format(template("qualify_names")))
-    if not existing:
-        relations.append(sql.Identifier(*schema, ddl.view_name(name)))
-        statements.append(ddl.prepare_roles(table, owner, operator))
-        statements += [ddl.create_table(table, id_types), ddl.create_view(*relations)]
-    statements += _grants(roles, relations, existing=existing, rls=rls)
-    statements.append(sql.SQL("{};\n").format(template("restore_path")))
-    return template("script").format(statements=sql.SQL("\n").join(statements)).as_string()
-
-
-@dataclass(frozen=True, slots=True)
-class _Relation:
-    schema: str
-    table: str
-    name: str
-    owner: int
-    comment: str | None
-    rls: bool
-    columns: Mapping[str, str]
-    takes_action: bool
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.table)
-
-    @property
-    def version(self) -> int | None:
-        match = _COMMENT.match(self.comment or "")
-        return int(match[1]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,26 +151,6 @@ class _View:
     name: str
     reads: bool
     identifier: sql.Identifier
-
-
-def _check(table: str, roles: Roles, id_types: Mapping[str, str], *, existing: bool, rls: bool) -> None:
-    check_table(table)
-    roles.check(existing=existing)
-    if rls and roles.reader is None:
-        raise ConfigurationError("row-level security says what a reader sees: name a reader")
-    if rls and existing:
-        raise ConfigurationError("an existing table keeps its own policies: leave row-level security out")
-    _check_id_types(id_types, existing=existing)
-
-
-def _check_id_types(id_types: Mapping[str, str], *, existing: bool) -> None:
-    for field, id_type in id_types.items():
-        if field not in ID_FIELDS:
-            raise ConfigurationError(f"id type for {field!r}: the id columns are {', '.join(sorted(ID_FIELDS))}")
-        if id_type not in ddl.ID_TYPES:
-            raise ConfigurationError(f"id type {id_type!r} for {field}: the types are {', '.join(ddl.ID_TYPES)}")
-    if existing and id_types:
-        raise ConfigurationError("id types are for a new table: an existing one keeps its own, leave them out")
 
 
 def _begin(connection: Connection[Any], table: str) -> str:
@@ -235,14 +170,8 @@ def _begin(connection: Connection[Any], table: str) -> str:
     return table
 
 
-def _describe(connection: Connection[Any], table: str) -> _Relation | None:
-    # Not connection.cursor(): the caller's connection may have other placeholders than ours.
-    cursor = Cursor(connection, row_factory=class_row(_Relation))
-    return cursor.execute(template("describe_table"), {"table": identifier(table).as_string()}).fetchone()
-
-
-def _ensure_view(connection: Connection[Any], relation: _Relation) -> _View:
-    view = sql.Identifier(relation.schema, ddl.view_name(relation.table))
+def _ensure_view(connection: Connection[Any], relation: AuditTable) -> _View:
+    view = sql.Identifier(relation.schema, table_names.view_name(relation.table))
     found = _find_view(connection, relation, view)
     if found is None:
         connection.execute(ddl.create_view(relation.identifier, view))
@@ -255,39 +184,27 @@ def _ensure_view(connection: Connection[Any], relation: _Relation) -> _View:
     return found
 
 
-def _find_view(connection: Connection[Any], relation: _Relation, view: sql.Identifier) -> _View | None:
+def _find_view(connection: Connection[Any], relation: AuditTable, view: sql.Identifier) -> _View | None:
     cursor = Cursor(connection, row_factory=kwargs_row(partial(_View, identifier=view)))
     names = {"view": view.as_string(), "table": relation.identifier.as_string()}
     return cursor.execute(template("describe_view"), names).fetchone()
 
 
-def _grants(
-    roles: Roles, relations: Sequence[sql.Identifier], *, existing: bool, rls: bool
-) -> Iterator[sql.SQL | sql.Composed]:
-    """Give what the roles need: on table and view as the owner, and the rest as the role that connects."""
-    if roles.writer is not None:
-        yield ddl.grant_writer(roles.writer)
-    if roles.reader is not None:
-        yield ddl.grant_reader(roles.reader, *relations)
-    if existing:
-        return
-    if rls and roles.reader is not None:
-        yield ddl.secure_rows(relations[0], roles.reader)
-    yield ddl.leave_owner()
-    if roles.operator is not None:
-        yield ddl.grant_operator(roles.operator)
-    if roles.writer is not None:
-        yield ddl.limit_writer(roles.writer)
-
-
-def _require(relation: _Relation | None, table: str, id_types: Mapping[str, str], *, existing: bool) -> _Relation:
+def _require(
+    relation: AuditTable | None, table: str, id_types: Mapping[str, str], step: Step | None, *, existing: bool
+) -> AuditTable:
     if relation is None:
         raise SchemaError(f"there is no table {table}: leave out --existing to make it")
     if existing:
         if not relation.takes_action:
             raise SchemaError(f"{relation.name} has no column action of type text: give another --table, or add it")
         return relation
-    _require_version(relation)
+    require_version(relation)
+    if step not in (None, relation.step):
+        raise SchemaError(
+            f"the partitions of {relation.name} are {relation.step.name}: leave out the option to use the table as it "
+            "is, or give another --table"
+        )
     for field, id_type in id_types.items():
         if relation.columns.get(field) != id_type:
             raise SchemaError(
@@ -295,20 +212,6 @@ def _require(relation: _Relation | None, table: str, id_types: Mapping[str, str]
                 "use the table as it is, or give another --table"
             )
     return relation
-
-
-def _require_version(relation: _Relation) -> None:
-    if relation.version is None:
-        raise SchemaError(
-            f"{relation.name} was not made by pglog_audit: use it as it is with --existing, or give another --table"
-        )
-    if relation.version > VERSION:
-        raise SchemaError(f"{relation.name} has schema {relation.version}, newer than {VERSION}: upgrade pglog-audit")
-    if relation.version < VERSION:
-        raise SchemaError(
-            f"{relation.name} has schema {relation.version}, older than {VERSION}: use it as it is with --existing, or "
-            "give another --table"
-        )
 
 
 def _require_schema(connection: Connection[Any], table: str) -> None:
@@ -319,7 +222,7 @@ def _require_schema(connection: Connection[Any], table: str) -> None:
         raise SchemaError(f"there is no schema for {table}: run CREATE SCHEMA {name}, then init again")
 
 
-def _ownership(connection: Connection[Any], relation: _Relation) -> _Ownership:
+def _ownership(connection: Connection[Any], relation: AuditTable) -> _Ownership:
     cursor = Cursor(connection, row_factory=class_row(_Ownership))
     [ownership] = cursor.execute(template("describe_ownership"), {"table": relation.identifier.as_string()})
     return ownership
@@ -329,7 +232,7 @@ def _privileges(role: Role | None) -> frozenset[str]:
     return frozenset(role.privileges if role else ())
 
 
-def _hold(connection: Connection[Any], option: str, name: str, relation: _Relation) -> Role:
+def _hold(connection: Connection[Any], option: str, name: str, relation: AuditTable) -> Role:
     """Return what a role may do now; to act as the owner, also by way of another role, would undo every grant."""
     role = describe_role(connection, name, relation.identifier, relation.owner)
     if role is None or not role.bound:

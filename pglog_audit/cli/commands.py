@@ -7,7 +7,7 @@ import click
 
 from .statuses import exit_statuses
 
-_NAMES = ("init", "sql", "timeline", "show", "gaps", "doctor", "spool", "demo")
+_NAMES = ("init", "maintain", "retain", "upgrade", "sql", "timeline", "show", "gaps", "doctor", "spool", "demo")
 
 
 class _Commands(click.Group):

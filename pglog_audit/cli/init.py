@@ -38,6 +38,12 @@ Read it, as the role {reader}:
 
 {timeline}"""
 
+_AHEAD = {
+    "daily": "today, the next 30 days",
+    "monthly": "this month, the next twelve",
+    "yearly": "this year, the next two",
+}
+
 
 @click.command(
     cls=Once,
@@ -75,11 +81,13 @@ def init(context: click.Context, /, conninfo: str, *, existing: bool, **options:
 
 def _done(result: schema.InitResult, *, existing: bool, single: bool) -> Iterator[str]:
     if result.created:
-        yield f"Made {result.table}: append-only, with partitions for this month, the next twelve and everything else."
+        yield f"Made {result.table}: append-only, with partitions for {_AHEAD[result.partitions]} and everything else."
     elif existing:
         yield f"{result.table} is used as it is."
     else:
         yield f"{result.table} is there already; pglog-audit doctor tells whether it is whole."
+        if result.version is not None and result.version < schema.VERSION:
+            yield f"It has schema {result.version}, older than {schema.VERSION}: pglog-audit upgrade brings it up."
     if result.missing:
         yield f"It has no column for {', '.join(result.missing)}: the handler leaves these fields out."
         yield (

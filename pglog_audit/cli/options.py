@@ -5,10 +5,12 @@ from functools import reduce
 from typing import Any
 
 import click
+import psycopg
 
 from ..conninfo import check_conninfo, require_conninfo
 from ..errors import ConfigurationError
 from ..sql import check_table
+from ..steps import STEPS
 
 NAME_IT = "give --conninfo postgresql://user@host/dbname"
 
@@ -65,6 +67,11 @@ table_option = click.option(
 def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Call *command* with ``conninfo: str`` and ``table: str``, both checked, of ``--conninfo`` and ``--table``."""
     return conninfo_option(table_option(command))
+
+
+def owner_connection(conninfo: str) -> psycopg.Connection[Any]:
+    """Connect for steps that are transactions of their own; nothing is prepared, for the sake of poolers."""
+    return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
 
 
 def examples(*commands: str) -> str:
@@ -134,12 +141,17 @@ _id_types_option = click.option(
     metavar="FIELD=TYPE",
     help="The type of an id column that is not uuid, such as user_id=bigint; may be repeated.",
 )
+_partitions_option = click.option(
+    "--partitions",
+    type=click.Choice([*STEPS]),
+    help="How long the partitions of a new table are. Default: monthly.",
+)
 _existing_option = click.option(
     "--existing", is_flag=True, help="Use a table that pglog-audit did not make, as it is; only grants are added."
 )
 
 
 def schema_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Call *command* with ``table``, the roles, ``rls``, ``id_types`` and ``existing``, as :func:`init` is."""
-    options = (table_option, *_role_options, _rls_option, _id_types_option, _existing_option)
+    """Call *command* with ``table``, the roles, ``rls``, ``id_types``, ``partitions`` and ``existing``, as init is."""
+    options = (table_option, *_role_options, _rls_option, _id_types_option, _partitions_option, _existing_option)
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)

@@ -16,6 +16,16 @@ from .options import Once, examples, schema_options
     ),
 )
 @schema_options
-def sql(**options: Any) -> None:
+@click.option(
+    "--maintain",
+    is_flag=True,
+    help="Instead, what makes the partitions ahead that are not there, for pg_cron. Of the other options --table and "
+    "--partitions count.",
+)
+def sql(table: str, *, partitions: str | None, maintain: bool, **options: Any) -> None:
     """Print the SQL that init runs, for psql or a migration tool."""
-    click.echo(schema.script(**options), nl=False)
+    if maintain:
+        script = schema.partitions_script(table=table, partitions=partitions)
+    else:
+        script = schema.script(table=table, partitions=partitions, **options)
+    click.echo(script, nl=False)

@@ -120,7 +120,7 @@ def _may_become(subject: Subject) -> bool:
 
 
 def _become(subject: Subject, role: str) -> None:
-    subject.connection.execute(template("doctor_become").format(role=sql.Identifier(role)))
+    subject.connection.execute(template("become").format(role=sql.Identifier(role)))
 
 
 def _insert(subject: Subject, role: str) -> int:

@@ -1,12 +1,13 @@
 """Ownership: who could undo the guards, and what of the table belongs to somebody else."""
 
 from ..finding import Finding
+from ..table_names import retained_name
 from .subject import Subject
 
 
 def check_owner(subject: Subject) -> Finding:
     """Tell who owns the table, and who may act as its owner."""
-    [ownership] = subject.ask("doctor_ownership")
+    [ownership] = subject.ask("doctor_ownership", retained=retained_name(subject.bare_name))
     if strays := ownership["strays"]:
         return Finding.wrong(
             "owner",

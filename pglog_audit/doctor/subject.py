@@ -1,6 +1,6 @@
 """What is examined: a table, seen over one connection."""
 
-import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +11,8 @@ from psycopg.rows import dict_row
 from ..errors import SchemaError
 from ..event import CALLER_FIELDS, WRITER_FIELDS
 from ..sql import template
-
-_COMMENT = re.compile(r"pglog_audit schema (\d+)\b")
+from ..steps import Step
+from ..table_comment import read_step, read_version
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,25 @@ class Subject:
     @property
     def version(self) -> int | None:
         """The schema that the table's comment tells; None for another program's table."""
-        match = _COMMENT.match(self.comment or "")
-        return int(match[1]) if match else None
+        return read_version(self.comment)
+
+    @property
+    def step(self) -> Step:
+        """How long its partitions are."""
+        return read_step(self.comment)
 
     @property
     def is_ours(self) -> bool:
         """Whether init made it."""
         return self.version is not None
+
+    def command(self, name: str) -> str:
+        """Return the command *name* for this table, to copy."""
+        return shlex.join(["pglog-audit", name, *([] if self.table == "audit_log" else ["--table", self.table])])
+
+    def maintain(self) -> str:
+        """Return who shall run what to put the table in order."""
+        return f"As {self.owner}: {self.command('maintain')}"
 
     def column(self, name: str) -> str:
         """Return the column of the field *name*."""
@@ -76,12 +88,12 @@ class Subject:
         """Return the rows of ``<file>.sql`` for this table."""
         return ask(self.connection, file, table=self.oid, **parameters)
 
-    def ask_of_bounds(self, file: str) -> list[dict[str, Any]]:
+    def ask_of_bounds(self, file: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Return the same of a file that reads partitions' bounds, which only ISO dates spell without a zone's name."""
         with self.connection.transaction():
             # Before 18 an abbreviation such as IST is not the session's own zone, but that of a list.
             self.connection.execute(template("read_only"))
-            return self.ask(file)
+            return self.ask(file, **parameters)
 
 
 def find_subject(

@@ -20,11 +20,14 @@ def check_schema(subject: Subject, *, existing: bool) -> Finding:
             "If it shall be used as it is, add --existing; else give another --table, or run pglog-audit init there.",
         )
     text = f"{subject.name} has schema {found}"
-    if found > schema.VERSION:
-        return Finding.wrong("table", f"{text}, newer than {schema.VERSION}", "Upgrade pglog-audit here.")
-    if found < schema.VERSION:
-        return Finding.wrong("table", f"{text}, older than {schema.VERSION}", "Run pglog-audit init as its owner.")
-    return Finding.ok("table", text)
+    if found == schema.VERSION:
+        return Finding.ok("table", text)
+    newer = found > schema.VERSION
+    advice = "Upgrade pglog-audit here." if newer else f"As {subject.owner}: {subject.command('upgrade')}"
+    text = f"{text}, {'newer' if newer else 'older'} than {schema.VERSION}"
+    if abs(found - schema.VERSION) == 1:
+        return Finding.ok("table", f"{text}, which works", advice)
+    return Finding.wrong("table", text, advice)
 
 
 def check_columns(subject: Subject) -> Finding:

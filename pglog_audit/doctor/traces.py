@@ -2,20 +2,26 @@
 
 from collections.abc import Iterator
 
-from .. import ddl
 from ..finding import Finding
+from ..table_names import name_prefix
 from .subject import Subject
 
 
 def check_detached(subject: Subject) -> Finding:
-    """Tell which tables look like months of the table and are none."""
-    prefix = ddl.guard_name(subject.bare_name).removesuffix("_append_only")
-    names = [row["relation"] for row in subject.ask("doctor_detached", prefix=prefix)]
+    """Tell which tables look like partitions of the table and are none."""
+    unit = subject.step.unit
+    rows = subject.ask("doctor_detached", prefix=name_prefix(subject.bare_name))
+    if not rows:
+        return Finding.ok("detached", f"no {unit} lies beside the table")
+    names = [row["relation"] for row in rows if not row["is_leaving"]]
     if not names:
-        return Finding.ok("detached", "no month lies beside the table")
+        command = f"{subject.command('retain')} --keep …"
+        text = f"{', '.join(row['relation'] for row in rows)} was taken from the table by retain, and not dropped yet"
+        advice = f"It runs, or was ended. Run again, it goes on.\nAs {subject.owner}: {command}"
+        return Finding.wrong("detached", text, advice)
     return Finding.wrong(
         "detached",
-        f"{', '.join(names)} is called like a month and is no part of the table: its rows are not found, nor guarded",
+        f"{', '.join(names)} is called like a {unit} and is no part of the table: its rows are not found, nor guarded",
         f"If it was one, as {subject.owner}: ALTER TABLE {subject.name} ATTACH PARTITION {names[0]} FOR VALUES …;",
     )
 
@@ -39,7 +45,7 @@ def _traces(subject: Subject) -> Iterator[str]:
     if rewritten := [row["relation"] for row in rows if row["is_rewritten"]]:
         yield f"{_several(rewritten)} was written anew: by ALTER COLUMN TYPE, TRUNCATE, VACUUM FULL, CLUSTER or a move"
     for hole in subject.ask_of_bounds("doctor_holes"):
-        yield f"there is no month from {hole['begin']} to {hole['finish']}"
+        yield f"there is no {subject.step.unit} from {hole['begin']} to {hole['finish']}"
 
 
 def _several(relations: list[str]) -> str:

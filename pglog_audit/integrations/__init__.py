@@ -1,1 +1,1 @@
-"""Middlewares and extensions for the frameworks that people run; none of them imports its framework."""
+"""Middlewares, filters and extensions for the frameworks that people run; none of them imports its framework."""

@@ -1,5 +1,6 @@
 -- The relation that a name stands for: its names, owner, comment, security and columns; no row if there is none.
-SELECT nspname::text AS schema,
+SELECT pg_class.oid AS oid,
+       nspname::text AS schema,
        relname::text AS table,
        format('%%I.%%I', nspname, relname) AS name,
        relowner AS owner,

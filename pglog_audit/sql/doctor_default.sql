@@ -4,7 +4,7 @@ SELECT n.nspname::text AS schema,
        pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
        EXTRACT(
            EPOCH FROM LEAST(
-               pg_catalog.date_trunc('month', pg_catalog.now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
+               pg_catalog.date_trunc(%(unit)s, pg_catalog.now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
                (
                    SELECT pg_catalog.min(substring(b.bound FROM 'FROM \(''([^'']+)''\)')::timestamptz)
                    FROM pg_catalog.pg_inherits AS i

@@ -1,4 +1,4 @@
--- How many whole months after this one have partitions without a gap; -1 if this one has none.
+-- How many whole months, days or years after this one have partitions without a gap; -1 if this one has none.
 WITH bounds AS (
     SELECT pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound
     FROM pg_catalog.pg_inherits AS i
@@ -20,10 +20,10 @@ SELECT COALESCE(
         SELECT pg_catalog.min(n)
         FROM pg_catalog.generate_series(0, 1200) AS n
         CROSS JOIN LATERAL (
-            SELECT pg_catalog.date_trunc('month', pg_catalog.now() AT TIME ZONE 'UTC') + pg_catalog.make_interval(months => n)
-        ) AS this (month)
+            SELECT pg_catalog.date_trunc(%(unit)s, pg_catalog.now() AT TIME ZONE 'UTC') + n * %(step)s::interval
+        ) AS this (begins)
         WHERE (
-            SELECT times @> pg_catalog.tstzrange(month AT TIME ZONE 'UTC', (month + INTERVAL '1 month') AT TIME ZONE 'UTC')
+            SELECT times @> pg_catalog.tstzrange(begins AT TIME ZONE 'UTC', (begins + %(step)s::interval) AT TIME ZONE 'UTC')
             FROM covered
         ) IS NOT TRUE
     ),

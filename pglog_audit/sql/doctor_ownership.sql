@@ -5,6 +5,12 @@ WITH parts (kind, name, owner) AS (
     JOIN pg_catalog.pg_class AS c ON c.oid = tree.relid
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     UNION
+    SELECT 'TABLE', pg_catalog.format('%%I.%%I', n.nspname, c.relname), c.relowner
+    FROM pg_catalog.pg_class AS parent
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = parent.relnamespace AND c.relname = %(retained)s
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE parent.oid = %(table)s AND c.relkind = 'r'
+    UNION
     SELECT 'FUNCTION', pg_catalog.format('%%I.%%I()', n.nspname, p.proname), p.proowner
     FROM pg_catalog.pg_partition_tree(%(table)s::oid::regclass) AS tree
     JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = tree.relid AND t.tgname IN ('refuse_change', 'refuse_truncate')

@@ -29,6 +29,7 @@ WITH writer AS MATERIALIZED (
       FROM {table} AS event
       JOIN writer ON writer.writer_id = {writer_id}
      WHERE {action}::text = 'audit.gap'
+{retained}
 ), number AS (
     SELECT writer.writer_id,
            {writer_seq} AS seq,

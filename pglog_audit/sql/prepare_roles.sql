@@ -3,6 +3,7 @@ SET LOCAL pglog_audit.schema = {schema};
 SET LOCAL pglog_audit.owner = {owner};
 SET LOCAL pglog_audit.operator = {operator};
 SET LOCAL pglog_audit.view = {view};
+SET LOCAL pglog_audit.retained = {retained};
 SET LOCAL pglog_audit.lent = 'off';
 DO $roles$
 DECLARE
@@ -84,6 +85,12 @@ BEGIN
             FROM (
                 SELECT 'TABLE', relid::regclass::text, relowner
                 FROM pg_partition_tree(events) JOIN pg_class ON oid = relid
+                UNION
+                -- It outlives its table. One that somebody else put there is left to its owner, and stops the rest.
+                SELECT 'TABLE', oid::regclass::text, relowner
+                FROM pg_class
+                WHERE oid = to_regclass(current_setting('pglog_audit.retained'))
+                  AND relowner = coalesce(holder, quote_ident(current_user)::regrole)
                 UNION
                 SELECT 'VIEW', oid::regclass::text, relowner
                 FROM pg_class

@@ -14,6 +14,10 @@ BEGIN
         RAISE EXCEPTION 'row-level security needs PostgreSQL 15: before, a view shows what its owner may read'
             USING ERRCODE = 'feature_not_supported';
     END IF;
+    -- What retention dropped has no tenant: with no policy there, no reader that is bound sees it.
+    IF to_regclass(current_setting('pglog_audit.retained')) IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', to_regclass(current_setting('pglog_audit.retained')));
+    END IF;
     -- The grants say who may insert, and one writer writes the events of all tenants.
     IF EXISTS (SELECT FROM pg_policy WHERE polrelid = events AND polname = 'insert_events') THEN
         EXECUTE format('ALTER POLICY insert_events ON %s TO PUBLIC WITH CHECK (true)', events);

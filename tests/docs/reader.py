@@ -27,6 +27,7 @@ _CHANGING = [
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<id>"),
     (re.compile(r"\d{4}-\d\d-\d\d"), "<date>"),
     (re.compile(r"\d\d:\d\d:\d\d"), "<time>"),
+    (re.compile(r"_\d{4}_\d\d\b"), "_<month>"),
     (re.compile(r"\d{10}\.\d+"), "<seconds>"),
     (re.compile(r"--cursor [\w.-]+"), "--cursor <cursor>"),
 ]
@@ -117,6 +118,10 @@ class Reader:
                 case unknown:
                     raise AssertionError(f"README.md:{block.line}: nobody runs {unknown}")
         return names
+
+    def follow_block(self, block: Block) -> None:
+        """Run the commands of one *block*."""
+        self._run_commands(block)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the audit table, once all that was logged is there."""

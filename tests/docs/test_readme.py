@@ -1,13 +1,16 @@
 """README.md does what it says."""
 
 import asyncio
+import json
 import logging
 import logging.config
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from textwrap import indent
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
@@ -32,6 +35,19 @@ from pglog_audit import AuditHandler, audit
 logger = logging.getLogger("audit")
 logger.setLevel("INFO")
 logger.addHandler(AuditHandler(flush_interval=600))
+"""
+ALEMBIC_ENV = """
+import os
+import psycopg
+import sqlalchemy
+from alembic import context
+target_metadata = sqlalchemy.MetaData()
+connect = lambda: psycopg.connect(os.environ["PGLOG_AUDIT_CONNINFO"])
+engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=connect)
+with engine.connect() as connection:
+{configure}
+    with context.begin_transaction():
+        context.run_migrations()
 """
 ENDING = "\nlogger.info('Begun', extra=audit('job.begin'))\nsignal.raise_signal(signal.SIGTERM)\nsignal.pause()\n"
 
@@ -209,6 +225,82 @@ def test_the_table_and_its_roles(bare_reader) -> None:
     bare_reader.shell("psql -qc 'DROP TABLE audit_log CASCADE' $PGLOG_AUDIT_CONNINFO")
     bare_reader.shell("psql -v ON_ERROR_STOP=1 -f audit_log.sql $PGLOG_AUDIT_CONNINFO")
     assert run_as(bare_reader.writer, insert)
+
+
+def test_running_it_for_years(bare_reader) -> None:
+    """The operator's day goes as README.md shows it, on a table that nobody has kept for a while."""
+    bare_reader.database.execute("CREATE ROLE app LOGIN; CREATE ROLE ops LOGIN NOINHERIT")
+    made, day = read_sections()["Running it for years"]
+    bare_reader.follow_block(made)
+    grow_old(bare_reader)
+    bare_reader.follow_block(day)
+
+
+def grow_old(reader) -> None:
+    """Give the table 26 past months of a writer, end its partitions, and spoil it, all as its owner."""
+
+    def execute(statement):
+        reader.database.execute(f"SET ROLE audit_owner; {statement}")
+
+    for count in range(-26, 13):
+        month = f"date_trunc('month', now(), 'UTC') + interval '{count} months'"
+        name = f"'audit_log_' || to_char(({month}) AT TIME ZONE 'UTC', 'YYYY_MM')"
+        if count >= 0:
+            execute(f"DO $$BEGIN EXECUTE format('DROP TABLE %%I', {name}); END$$")
+            continue
+        bounds = f"{month}, {month} + interval '1 month'"
+        make = f"'CREATE TABLE %%I PARTITION OF audit_log FOR VALUES FROM (%%L) TO (%%L)', {name}, {bounds}"
+        execute(f"DO $$BEGIN EXECUTE format({make}); END$$")
+        names = "action, writer_id, writer_seq, occurred_at"
+        values = f"'ticket.open', '019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51', {3 * (count + 26)} + n, {month}"
+        execute(f"INSERT INTO audit_log ({names}) SELECT {values} FROM generate_series(1, 3) AS n")
+        execute(
+            f"DO $$BEGIN EXECUTE format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %%1$I"
+            f" EXECUTE FUNCTION audit_log_append_only(); ALTER TABLE %%1$I ENABLE ALWAYS TRIGGER refuse_truncate',"
+            f" {name}); END$$"
+        )
+    execute("INSERT INTO audit_log (action) VALUES ('ticket.open'), ('ticket.open')")
+    execute("DROP TRIGGER refuse_truncate ON audit_log_default")
+
+
+def test_from_a_scheduler(reader) -> None:
+    """What cron and Kubernetes run does its work; what pg_cron is given makes the partitions."""
+    crontab, job, pg_cron = read_sections()["From a scheduler"]
+    command = json.loads(re.findall(r"command: (\[.+\])", job.text)[0])
+    assert crontab.text.split(None, 5)[5].strip() == command[2]
+    next_month = "'audit_log_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')"
+    drop = f"DO $$BEGIN EXECUTE 'DROP TABLE ' || {next_month}; END$$"
+    reader.database.execute(
+        "CREATE SCHEMA cron; CREATE TABLE cron.job (command text); CREATE FUNCTION cron.schedule(text, text, text)"
+        " RETURNS bigint LANGUAGE sql AS 'INSERT INTO cron.job VALUES ($3); SELECT 1::bigint'"
+    )
+    reader.follow_block(pg_cron)
+    [scheduled] = reader.database.rows("SELECT command FROM cron.job")
+    runs = (
+        lambda: reader.shell(shlex.join(command)),
+        lambda: reader.database.execute(scheduled["command"].replace("%", "%%")),
+    )
+    for run in runs:
+        reader.database.execute(drop)
+        run()
+        assert reader.database.rows(f"SELECT to_regclass({next_month}) IS NOT NULL AS made") == [{"made": True}]
+
+
+def test_alembic(bare_reader) -> None:
+    """A migration makes the table, autogenerate leaves it alone, and a downgrade removes it."""
+    bare_reader.database.execute("CREATE ROLE app LOGIN")
+    env, migration = read_sections()["Alembic"]
+    versions = bare_reader.home / "alembic" / "versions"
+    versions.mkdir(parents=True)
+    begin = "revision = 'a1'\ndown_revision = None\n"
+    (versions / "a1_audit_log.py").write_text(begin + migration.text)
+    (bare_reader.home / "alembic" / "env.py").write_text(ALEMBIC_ENV.format(configure=indent(env.text, "    ")))
+    (bare_reader.home / "alembic.ini").write_text("[alembic]\nscript_location = alembic\n")
+    bare_reader.shell("python -m alembic upgrade head")
+    assert run_as(bare_reader.writer, "INSERT INTO audit_log (action) VALUES ('a.b')")
+    assert "No new upgrade operations detected" in bare_reader.shell("python -m alembic check")
+    bare_reader.shell("python -m alembic downgrade base")
+    assert bare_reader.database.rows("SELECT to_regclass('audit_log') AS found") == [{"found": None}]
 
 
 def run_as(conninfo, statement):

@@ -32,6 +32,9 @@ CHANGES = [statement.format(table) for statement in UPDATES for table in ("publi
 NEXT_MONTH = datetime.now(UTC).replace(day=1) + timedelta(days=32)
 BOUNDS = f"FOR VALUES FROM ('{datetime.now(UTC):%Y-%m-01}+00') TO ('{NEXT_MONTH:%Y-%m-01}+00')"
 DETACH = f"ALTER TABLE audit_log DETACH PARTITION {MONTH}"
+RETAINED = (
+    "INSERT INTO audit_log_retained (partition, begins, ends, events, writer_id, claim) VALUES ('x', now(), now(),"
+)
 PLANTED = """
     CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT ''1999-01-01''::timestamptz';
     CREATE FUNCTION evil.starts_with(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
@@ -117,11 +120,26 @@ ATTACKS = (
         ("gaps", "no", "no", "gaps", "gaps"),
     ),
     Attack(
+        "a row in `audit_log_retained` that explains what is missing",
+        (f'{RETAINED} 1, \'{WRITER_ID}\', \'{{"reason": "forged", "ranges": [[2, 2]], "count": 1}}\')',),
+        ("no", "no", "no", "gaps", "gaps"),
+    ),
+    Attack(
+        "change what that table tells",
+        (
+            f"{RETAINED} 0, null, null); UPDATE audit_log_retained SET events = 7",
+            f"{RETAINED} 0, null, null); DELETE FROM audit_log_retained",
+            "TRUNCATE audit_log_retained",
+        ),
+        NOBODY,
+    ),
+    Attack(
         "disable, drop or replace a trigger",
         (
             "ALTER TABLE audit_log DISABLE TRIGGER refuse_change",
             f"ALTER TABLE {MONTH} DISABLE TRIGGER ALL",
             "DROP TRIGGER refuse_truncate ON audit_log",
+            "ALTER TABLE audit_log_retained DISABLE TRIGGER refuse_change",
             "CREATE OR REPLACE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql"
             " AS 'BEGIN RETURN NEW; END'",
         ),

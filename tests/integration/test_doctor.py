@@ -1,5 +1,6 @@
 """The database half of doctor: each fault is brought about in a real database, and turns its own line wrong."""
 
+import shlex
 import time
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from pglog_audit import schema
 from pglog_audit.doctor import Target, examine, server
+from pglog_audit.maintenance import maintain
 from pglog_audit.options import read_options
 
 WRITER = "pglog_writer"
@@ -35,7 +37,7 @@ FAULTS = {
     "ALTER TABLE audit_log ENABLE TRIGGER refuse_truncate": ("guards", "is not ENABLE ALWAYS"),
     "CREATE OR REPLACE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'": (
         "guards",
-        "refuse_change on public.audit_log does not call the function of init, and on 14 partitions; 15 other triggers",
+        "refuse_change on public.audit_log does not call the function of init, and on 14 partitions; 17 other triggers",
     ),
     "GRANT UPDATE ON audit_log TO pglog_writer": ("restraint", "pglog_writer has UPDATE on public.audit_log"),
     "GRANT UPDATE (action) ON audit_log TO pglog_writer": ("restraint", "pglog_writer has UPDATE on"),
@@ -168,7 +170,20 @@ def test_few_months_ahead_are_told_before_they_end(database):
     database.execute(DROP(third))
     found = find(database)["months"]
     assert (found.status, found.text) == ("ok", "partitions for 2 months after this one")
-    assert "make months now" in found.advice
+    assert found.advice.endswith("\nAs postgres: pglog-audit maintain")
+
+
+@pytest.mark.parametrize(
+    ("partitions", "text"),
+    [("daily", "partitions for 30 days after this one"), ("yearly", "partitions for 2 years after this one")],
+)
+def test_partitions_of_other_lengths(empty_database, partitions, text):
+    """Days are counted as days, years as years, and all is well with what init made."""
+    with psycopg.connect(empty_database.owner) as connection:
+        schema.init(connection, writer=WRITER, partitions=partitions)
+    findings = find(empty_database)
+    assert wrong(findings) == []
+    assert (findings["months"].text, findings["months"].advice) == (text, None)
 
 
 def test_quarters_count_as_months(empty_database):
@@ -210,9 +225,12 @@ def test_months_in_whatever_form_dates_are_written(database, style):
     assert find(database, session)["months"].text == "partitions for 12 months after this one"
 
 
-def paste(database, finding):
-    """Run the statements that stand below the first line of the advice, as the owner."""
-    database.execute(finding.advice.partition("\n")[2].replace("%", "%%"))
+def follow(database, finding, table="audit_log"):
+    """Run the command that is the last line of the advice, as the owner."""
+    command = shlex.join(["pglog-audit", "maintain", *([] if table == "audit_log" else ["--table", table])])
+    assert finding.advice.splitlines()[-1] == f"As postgres: {command}"
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        maintain(connection, table=table)
 
 
 class TestGuards:
@@ -224,7 +242,7 @@ class TestGuards:
             ("DROP TRIGGER refuse_truncate ON audit_log_default", "on public.audit_log_default is missing"),
             ("ALTER TABLE audit_log DISABLE TRIGGER ALL", "is not ENABLE ALWAYS, and on 14 partitions"),
             ("ALTER TABLE audit_log_default DISABLE TRIGGER ALL", "is not ENABLE ALWAYS; 1 other trigger"),
-            ("DROP FUNCTION audit_log_append_only CASCADE", "is missing, and on 14 partitions; 15 other triggers"),
+            ("DROP FUNCTION audit_log_append_only CASCADE", "is missing, and on 14 partitions; 17 other triggers"),
             (
                 "CREATE OR REPLACE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql"
                 " AS 'BEGIN RETURN NULL; END'",
@@ -238,12 +256,12 @@ class TestGuards:
             ),
         ],
     )
-    def test_what_is_printed_restores_them(self, database, statement, text):
-        """The statements can be pasted as they are, and then all is well."""
+    def test_maintain_restores_them(self, database, statement, text):
+        """The command that is named makes them again, and then all is well."""
         database.execute(statement)
         found = find(database)["guards"]
         assert (found.status, text in found.text) == ("wrong", True), found.text
-        paste(database, found)
+        follow(database, found)
         assert find(database)["guards"].status == "ok"
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.execute("TRUNCATE audit_log_default")
@@ -254,12 +272,12 @@ class TestGuards:
         assert "The function public.audit_log_append_only itself is gone" in find(database)["guards"].advice
 
     def test_names_that_must_be_quoted(self, empty_database):
-        """Table and function are printed as SQL wants them."""
+        """The command is printed as a shell wants it."""
         empty_database.execute('CREATE SCHEMA "My Audit"')
         with psycopg.connect(empty_database.owner) as connection:
             schema.init(connection, table="My Audit.Log", writer=WRITER)
         empty_database.execute('DROP TRIGGER refuse_change ON "My Audit"."Log"')
-        paste(empty_database, find(empty_database, table="My Audit.Log")["guards"])
+        follow(empty_database, find(empty_database, table="My Audit.Log")["guards"], "My Audit.Log")
         assert find(empty_database, table="My Audit.Log")["guards"].status == "ok"
 
 
@@ -303,15 +321,15 @@ class TestDefaultRows:
         database.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2001-01-01'), ('a.c', now())")
         found = find(database)["default rows"]
         assert (found.status, found.text[:26]) == ("wrong", "1 in audit_log_default: th")
-        paste(database, found)
+        follow(database, found)
         assert {finding.status for finding in find(database).values()} == {"ok"}
 
-    def test_what_is_printed_moves_the_rows(self, database):
+    def test_maintain_moves_the_rows(self, database):
         """Each row is kept as it is, the past stays in the default partition, and all is guarded."""
         times = "('a.b', '2001-01-01'), ('a.b', '2098-12-31T23:59:59Z'), ('a.b', '2099-01-01T00:00Z')"
         database.execute(f"INSERT INTO audit_log (action, occurred_at) VALUES {times}")
         before = database.rows("SELECT * FROM audit_log ORDER BY id")
-        paste(database, find(database)["default rows"])
+        follow(database, find(database)["default rows"])
         assert database.rows("SELECT * FROM audit_log ORDER BY id") == before
         assert len(database.rows("SELECT FROM audit_log_default")) == 1
         findings = find(database)

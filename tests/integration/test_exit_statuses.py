@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from psycopg.conninfo import make_conninfo
 
+from pglog_audit import owned_table
 from pglog_audit.cli.commands import cli
 from pglog_audit.local_postgres import LocalPostgres
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from tests.conftest import Database
 
 COMMANDS = [["timeline"], ["show", "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51"]]
-every_command = pytest.mark.parametrize("command", [["init"], *COMMANDS], ids=lambda command: command[0])
+OF_THE_OWNER = [["maintain"], ["retain", "--keep", "2years"], ["upgrade"]]
+every_command = pytest.mark.parametrize("command", [["init"], *OF_THE_OWNER, *COMMANDS], ids=lambda command: command[0])
+every_owners = pytest.mark.parametrize("command", OF_THE_OWNER, ids=lambda command: command[0])
 every_reader = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 
 
@@ -94,6 +97,37 @@ def test_a_timeout_of_the_server_is_3(database: Database, command: list[str]) ->
 def test_no_table_is_4(empty_database: Database, command: list[str]) -> None:
     """The database must be changed first, and the error says how."""
     check(run(empty_database.owner, command), 4, "run pglog-audit init")
+
+
+@every_owners
+def test_no_table_of_ours_is_4(empty_database: Database, command: list[str]) -> None:
+    """So is another program's: its owner keeps it in order."""
+    check(run(empty_database.owner, command), 4, "run pglog-audit init")
+    empty_database.execute("CREATE TABLE audit_log (action text)")
+    check(run(empty_database.owner, command), 4, "was not made by pglog_audit")
+
+
+@every_owners
+def test_who_does_not_own_the_table_is_4(database: Database, command: list[str]) -> None:
+    """The application cannot alter it, and is told who may."""
+    check(run(database.writer, command), 4, "neither owns public.audit_log nor is a member of")
+
+
+@pytest.mark.parametrize("command", [["maintain", "--ahead", "13"], ["retain", "--keep", "1day"]])
+def test_a_table_that_somebody_holds_is_3(
+    database: Database, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """The same command works when the table is free again."""
+    monkeypatch.setattr(owned_table, "_PAUSES", ())
+    database.execute("CREATE TABLE past PARTITION OF audit_log FOR VALUES FROM ('2001-01-01') TO ('2001-02-01')")
+    with psycopg.connect(database.owner) as connection:
+        connection.execute("LOCK TABLE audit_log")
+        check(run(database.owner, command), 3, "lock timeout")
+
+
+def test_a_time_to_keep_that_is_none_is_2(database: Database) -> None:
+    """What can never work is told before anything is dropped."""
+    check(run(database.owner, ["retain", "--keep", "24m"]), 2, "write how long, such as 24months")
 
 
 @every_reader

@@ -1,6 +1,7 @@
 """The roles of the table: owner, writer, reader and operator, made by who may make roles and is no superuser."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -8,9 +9,13 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege
 
-from pglog_audit import AuditLog, schema
+from pglog_audit import AuditLog, ddl, schema, scripts
 from pglog_audit.doctor import Target, examine
 from pglog_audit.errors import ConfigurationError, SchemaError
+from pglog_audit.maintenance import maintain
+from pglog_audit.retention import retain
+from pglog_audit.roles import Roles
+from pglog_audit.upgrade import upgrade
 from tests.conftest import Database
 
 INSERT = "INSERT INTO audit_log (action) VALUES ('x.y')"
@@ -43,6 +48,17 @@ GRANTED_TO_OTHERS = """
      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v') AND grantee <> relowner
      ORDER BY 1, 2, 3
 """
+GRANTED = {"audit_log", "audit_log_retained", "audit_timeline"}
+REMOVE = "DROP TABLE audit_log, audit_log_retained CASCADE; DROP FUNCTION audit_log_append_only"
+PLANTED = """
+    CREATE TABLE audit_log_retained (
+        partition text, begins timestamptz, ends timestamptz, events bigint, writer_id uuid, claim jsonb,
+        retained_at timestamptz, retained_by text
+    )
+"""
+NOW = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+OLD = NOW.replace(year=NOW.year - 2)
+ABROAD = "-c datestyle=German -c timezone=Asia/Kolkata"
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,10 @@ class Site:
         """Run init as *role*, by default as the administrator."""
         with self.connect(role or self.admin) as connection:
             return schema.init(connection, **options)
+
+    def as_owner(self, statement):
+        """Run *statement* as the owner."""
+        self.database.execute(f"SET ROLE {self.owner}; {statement.replace('%', '%%')}")
 
     def may(self, role, *statements):
         """Tell whether *role* may do all that; nothing of it stays."""
@@ -129,7 +149,7 @@ class TestAll:
         """The operator finds nothing wrong, though it may not insert, and reads who may act as the owner."""
         site.init(**site.roles)
         # Before PostgreSQL 18 IST is Israel's time, whatever the session's zone calls so.
-        abroad = make_conninfo(site.database.owner, options="-c datestyle=German -c timezone=Asia/Kolkata")
+        abroad = make_conninfo(site.database.owner, options=ABROAD)
         target = Target(make_conninfo(abroad, user=site.operator), "--conninfo")
         found = {finding.name: finding for finding in examine(target, writer=site.writer).findings}
         assert [name for name, finding in found.items() if finding.status == "wrong"] == []
@@ -149,7 +169,7 @@ class TestAll:
                 connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
             for _ in range(2):
                 result = schema.init(connection, rls=True, **roles)
-            connection.execute("DROP TABLE audit_log CASCADE; DROP FUNCTION audit_log_append_only")
+            connection.execute(REMOVE)
             connection.execute(schema.script(rls=True, **roles))
             connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(names))
             connection.execute(sql.SQL("DROP ROLE {}").format(names))
@@ -166,7 +186,7 @@ class TestAll:
         """`pglog-audit sql` and init leave the same owners, privileges, members and settings."""
         site.init(**site.roles)
         made = site.catalog()
-        site.database.execute("DROP TABLE audit_log CASCADE; DROP FUNCTION audit_log_append_only()")
+        site.database.execute(REMOVE)
         site.database.execute(f"DROP OWNED BY {site.owner}; DROP ROLE {site.owner}")
         site.database.execute(f"ALTER ROLE {site.writer} IN DATABASE {site.database.name} RESET ALL")
         with site.connect(site.admin, autocommit=True) as connection:
@@ -174,9 +194,9 @@ class TestAll:
         assert site.catalog() == made
 
     def test_public_and_partitions_get_nothing(self, site):
-        """What is granted is granted on table and view, to reader and by column to the writer."""
+        """What is granted is granted on table, view and what was retained, to reader and by column to the writer."""
         site.init(**site.roles)
-        relations = ("audit_log", "audit_timeline")
+        relations = ("audit_log", "audit_log_retained", "audit_timeline")
         assert site.database.rows(GRANTED_TO_OTHERS) == [
             {"relation": relation, "grantee": site.reader, "privilege": "SELECT"} for relation in relations
         ]
@@ -291,6 +311,129 @@ class TestOperator:
         site.database.execute(f"GRANT {site.operator} TO {site.admin}")
         with pytest.raises(InsufficientPrivilege, match=f"{site.admin} is a member of {site.operator}"):
             site.init("postgres", owner=site.admin, operator=site.operator)
+
+
+class TestUpkeep:
+    """What the operator's commands do as the owner, in a session whose dates and zone are written another way."""
+
+    @pytest.fixture
+    def kept(self, site):
+        """Return a site whose table has a month of two years ago, and lacks this one, which has an event."""
+        site.init(**site.roles, rls=True)
+        for month, statement in {OLD: "CREATE TABLE %I PARTITION OF audit_log %s", NOW: "DROP TABLE %I"}.items():
+            site.as_owner(
+                f"DO $$BEGIN EXECUTE format('{statement}', 'audit_log_{month:%Y_%m}',"
+                f" 'FOR VALUES FROM (''{month:%Y-%m}-01+00'') TO (''{month:%Y-%m}-28+00'')'); END$$"
+            )
+            site.as_owner(f"INSERT INTO audit_log (action, occurred_at) VALUES ('x.y', '{month:%Y-%m}-02T00:00Z')")
+        return site
+
+    def run(self, site, command, *arguments):
+        """Run the command as the operator, which nobody has lent the owner's rights."""
+        # Before PostgreSQL 18 IST is Israel's time, whatever the session's zone calls so.
+        conninfo = make_conninfo(site.database.owner, user=site.operator, options=ABROAD)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            return command(connection, *arguments)
+
+    def find(self, site):
+        """Return what doctor finds as the owner."""
+        conninfo = make_conninfo(site.database.owner, user=site.operator, options=f"{ABROAD} -c role={site.owner}")
+        found = examine(Target(conninfo, "--conninfo"), writer=site.writer).findings
+        return {finding.name: finding for finding in found}
+
+    def test_maintain_makes_months_of_the_owners(self, kept):
+        """They belong to the owner, are given to nobody, and are no trace of tampering."""
+        month = f"audit_log_{NOW:%Y_%m}"
+        done = self.run(kept, maintain)
+        assert (done.made, done.moved) == ((month,), 1)
+        assert kept.database.rows(OWNERS) == [{"owner": kept.owner}]
+        assert {row["relation"] for row in kept.database.rows(GRANTED_TO_OTHERS)} == GRANTED
+        traces = self.find(kept)["traces"].text.split("; ")
+        # Only the month that the test itself made, without a trigger, got one later.
+        assert [trace for trace in traces if "there is no month" not in trace] == [
+            f"triggers of public.audit_log_{OLD:%Y_%m} were made or switched after the table"
+        ]
+        assert self.run(kept, maintain).made == ()
+
+    def test_retain_tells_who_did_it(self, kept):
+        """Who connected stands in the row, not whom it acted as; nothing is wrong then."""
+        self.run(kept, maintain)
+        gone = self.run(kept, lambda connection: list(retain(connection, "12months")))
+        assert [(each.partition, each.begins, each.events) for each in gone] == [(f"audit_log_{OLD:%Y_%m}", OLD, 1)]
+        [row] = kept.database.rows("SELECT user_label FROM audit_log WHERE action = 'audit.retain'")
+        assert row["user_label"] == kept.operator
+        found = self.find(kept)
+        assert [name for name, finding in found.items() if finding.status == "wrong"] == []
+        assert found["traces"].advice is None
+
+    def test_a_retain_that_was_ended_is_told(self, kept, monkeypatch):
+        """Doctor names what is left of it, and the command that goes on."""
+        monkeypatch.setattr("pglog_audit.retention._Retention.finish", lambda *_: iter(()))
+        self.run(kept, lambda connection: list(retain(connection, "12months")))
+        found = self.find(kept)["detached"]
+        assert (found.status, found.text) == (
+            "wrong",
+            f"public.audit_log_{OLD:%Y_%m} was taken from the table by retain, and not dropped yet",
+        )
+        assert found.advice.endswith(f"\nAs {kept.owner}: pglog-audit retain --keep …")
+
+    def test_upgrade_makes_tables_of_the_owners(self, site):
+        """What a migration adds belongs to the owner, is read by who reads the events, and is secured as they are."""
+        self.begin(site, 1)
+        assert self.run(site, upgrade).after == schema.VERSION
+        assert site.database.rows(OWNERS) == [{"owner": site.owner}]
+        upgraded = site.catalog()
+        site.database.execute(REMOVE)
+        site.init(**site.roles, rls=True)
+        assert site.catalog() == upgraded
+
+    def test_scripts_act_as_the_owner(self, site):
+        """So a migration tool or a scheduler inside of the server may connect as the operator, or a superuser."""
+        for role in (site.operator, "postgres"):
+            self.begin(site, 1)
+            with site.connect(role, autocommit=True) as connection:
+                connection.execute(schema.upgrade_script(schema.VERSION))
+                site.as_owner(f"DROP TABLE audit_log_{NOW:%Y_%m}")
+                connection.execute(schema.partitions_script())
+            assert site.database.rows(OWNERS) == [{"owner": site.owner}]
+            assert {row["relation"] for row in site.database.rows(GRANTED_TO_OTHERS)} == GRANTED
+            site.database.execute(REMOVE)
+
+    def begin(self, site, version):
+        """Make the table of that schema."""
+        with site.connect(site.admin) as connection:
+            connection.execute(ddl.setup("audit_log"))
+            connection.execute(ddl.prepare_roles("audit_log", site.owner, site.operator))
+            connection.execute(ddl.create_table("audit_log", {}, version=version))
+            connection.execute(ddl.create_view(*map(sql.Identifier, ("audit_log", "audit_timeline"))))
+            relations = [sql.Identifier(name) for name in ("audit_log", "audit_timeline")]
+            for statement in scripts.grants(Roles(**site.roles), relations, existing=False, rls=True):
+                connection.execute(statement)
+
+    def test_who_may_only_grant_the_owner_is_told_how(self, kept):
+        """The administrator that made the owner's role is none of those that may act as it."""
+        with (
+            pytest.raises(SchemaError, match=f'GRANT "{kept.owner}" TO "{kept.admin}"'),
+            kept.connect(kept.admin, autocommit=True) as connection,
+        ):
+            maintain(connection)
+
+    def test_what_was_retained_is_hidden_from_tenants(self, kept):
+        """It has no tenant: a reader that row-level security binds sees none of it."""
+        self.run(kept, lambda connection: list(retain(connection, "12months")))
+        query = "SELECT count(*) AS n FROM audit_log_retained"
+        assert kept.database.rows(query) == [{"n": 1}]
+        with kept.connect(kept.reader) as connection:
+            assert connection.execute(query).fetchone() == (0,)
+
+    def test_a_table_that_was_planted_for_it_stops_init(self, site):
+        """Its triggers would run as the owner, so that nobody else's table is taken for ours."""
+        site.database.execute(f"GRANT CREATE ON SCHEMA public TO {site.writer}")
+        with site.connect(site.writer) as connection:
+            connection.execute(PLANTED)
+        for options in ({}, {"owner": site.owner}):
+            with pytest.raises(InsufficientPrivilege, match=f"audit_log_retained belongs to {site.writer}"):
+                site.init("postgres", **options)
 
 
 class TestWriter:

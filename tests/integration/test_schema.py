@@ -176,7 +176,7 @@ class TestColumns:
     def test_the_writer_can_read_the_version(self, writer):
         """The version is in the table's comment, which every role may read."""
         (comment,) = writer.execute("SELECT obj_description('audit_log'::regclass, 'pg_class')").fetchone()
-        assert comment.startswith(f"pglog_audit schema {schema.VERSION}:")
+        assert comment.startswith(f"pglog_audit schema {schema.VERSION}, monthly partitions: ")
 
     def test_the_key_is_the_retry_key(self, owner):
         """The primary key holds id first, and the partition key because PostgreSQL wants it there."""
@@ -249,6 +249,15 @@ class TestInit:
         with pytest.raises(psycopg.errors.DuplicateTable):
             run_script(database.owner)
         assert catalog(database) == before
+
+    def test_what_retention_kept_of_a_dropped_table_is_taken_over(self, database):
+        """Who drops the table may make it again."""
+        before = catalog(database)
+        database.execute("INSERT INTO audit_log_retained VALUES ('old', '2001-01-01', '2001-02-01', 7)")
+        database.execute("DROP TABLE audit_log CASCADE")
+        assert init(database.owner, writer=WRITER).created
+        assert catalog(database) == before
+        assert [row["events"] for row in database.rows("SELECT events FROM audit_log_retained")] == [7]
 
     def test_the_callers_transaction_is_the_callers(self, empty_database):
         """A migration tool that rolls back takes the table back too."""
@@ -323,16 +332,27 @@ class TestRefusals:
             init(empty_database.owner)
 
     def test_a_newer_table_is_refused(self, database):
-        """A later version's table is left to the later version."""
-        database.execute(f"COMMENT ON TABLE audit_log IS 'pglog_audit schema {schema.VERSION + 1}: later'")
+        """A table that is two versions ahead is left to the later version."""
+        database.execute(f"COMMENT ON TABLE audit_log IS 'pglog_audit schema {schema.VERSION + 2}: later'")
         with pytest.raises(SchemaError, match="upgrade pglog-audit"):
             init(database.owner)
 
     def test_an_older_table_is_refused(self, database):
-        """An earlier version's table is not taken for today's."""
-        database.execute("COMMENT ON TABLE audit_log IS 'pglog_audit schema 0: earlier'")
-        with pytest.raises(SchemaError, match=r"older than 1.*--existing.*--table"):
+        """A table that is two versions behind is not taken for today's."""
+        database.execute(f"COMMENT ON TABLE audit_log IS 'pglog_audit schema {schema.VERSION - 2}: earlier'")
+        with pytest.raises(SchemaError, match=rf"older than {schema.VERSION}: run pglog-audit upgrade"):
             init(database.owner)
+
+    @pytest.mark.parametrize("version", [schema.VERSION - 1, schema.VERSION + 1])
+    def test_one_version_apart_is_taken(self, database, version):
+        """While a deployment is under way, its old and its new instances run init with either table."""
+        database.execute(f"COMMENT ON TABLE audit_log IS 'pglog_audit schema {version}: another'")
+        assert init(database.owner, writer=WRITER).version == version
+
+    def test_other_partitions_than_the_tables_are_refused(self, database):
+        """What lies in months is not taken for days."""
+        with pytest.raises(SchemaError, match=r"partitions of public\.audit_log are monthly: leave out the option"):
+            init(database.owner, partitions="daily")
 
     def test_other_id_types_than_the_tables_are_refused(self, database):
         """A column's type is never changed behind its owner's back."""

@@ -57,7 +57,7 @@ def test_a_name_that_cannot_be_a_role_is_refused(option, role):
 
 def test_the_script_writes_the_version_that_the_package_reads():
     """The last migration leaves the comment of the version that this package takes for its own."""
-    assert re.findall(r"COMMENT ON TABLE .* IS 'pglog_audit schema (\d+):", schema.script())[-1] == str(schema.VERSION)
+    assert re.findall(r"COMMENT ON TABLE .* IS 'pglog_audit schema (\d+)\b", schema.script())[-1] == str(schema.VERSION)
 
 
 def test_the_script_is_one_transaction():

@@ -1,4 +1,4 @@
--- The table of schema 1: columns, indexes, guards, the months and their net.
+-- The table of schema 1: columns, indexes and guards.
 CREATE TABLE {table} (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -82,53 +82,4 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXE
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {guard}();
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
 
--- Partitions inherit the row trigger, never the one on TRUNCATE.
-DO $partitions$
-DECLARE
-    parent regclass := current_setting('pglog_audit.events');
-    namespace regnamespace := (SELECT relnamespace FROM pg_class WHERE oid = parent);
-    prefix text := current_setting('pglog_audit.prefix');
-    guard text := format('%s.%I', namespace, prefix || '_append_only');
-    this_month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
-    suffix text;
-    bounds text;
-    partition text;
-BEGIN
-    FOR suffix, bounds IN
-        SELECT to_char(month, '_YYYY_MM'),
-               format('FOR VALUES FROM (%L) TO (%L)', month || '+00', month + interval '1 month' || '+00')
-        FROM generate_series(this_month, this_month + interval '12 months', interval '1 month') AS month
-        UNION ALL
-        SELECT '_default', 'DEFAULT'
-    LOOP
-        partition := format('%s.%I', namespace, prefix || suffix);
-        EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS)', partition, parent);
-        EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s %s', parent, partition, bounds);
-        EXECUTE format(
-            'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()',
-            partition, guard
-        );
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_truncate', partition);
-    END LOOP;
-END
-$partitions$;
-
--- Default privileges (ALTER DEFAULT PRIVILEGES) may have given the new tables away.
-DO $revoke$
-DECLARE
-    statement text;
-BEGIN
-    FOR statement IN
-        SELECT DISTINCT format(
-            'REVOKE ALL ON TABLE %s FROM %s',
-            oid::regclass, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
-        )
-        FROM pg_partition_tree(current_setting('pglog_audit.events')::regclass) AS tree
-        JOIN pg_class ON oid = tree.relid
-        CROSS JOIN LATERAL aclexplode(relacl)
-        WHERE grantee <> relowner
-    LOOP
-        EXECUTE statement;
-    END LOOP;
-END
-$revoke$;
+{revoke_given}

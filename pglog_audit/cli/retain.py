@@ -1,0 +1,48 @@
+"""``pglog-audit retain``: events that are older than they are kept, dropped with their partitions."""
+
+from datetime import UTC, datetime
+
+import click
+
+from ..retention import Retained
+from ..retention import retain as retain_table
+from .options import Once, database_options, examples, owner_connection
+
+
+@click.command(
+    cls=Once,
+    epilog=examples("pglog-audit retain --keep 24months --dry-run", "pglog-audit retain --keep 90days"),
+)
+@database_options
+@click.option(
+    "--keep",
+    required=True,
+    metavar="TIME",
+    help="How long events are kept, such as 24months, 90days, 8weeks or 10years: a partition goes when all of it is "
+    "older.",
+)
+@click.option("--dry-run", is_flag=True, help="Drop nothing, and say what would go.")
+def retain(conninfo: str, table: str, keep: str, *, dry_run: bool) -> None:
+    """
+    Drop the partitions whose events are all older than they are kept.
+
+    What went stands in a row audit.retain, and gaps knows of it. Run again after whatever ended it, it goes on. Connect
+    as the role that owns the table, or as a member of it.
+    """
+    count = 0
+    with owner_connection(conninfo) as connection:
+        for gone in retain_table(connection, keep, table=table, dry_run=dry_run):
+            count += 1
+            click.echo(f"{'Would drop' if dry_run else 'Dropped'} {_told(gone)}.")
+    if not count:
+        click.echo(f"Nothing goes: no partition is older than {keep} as a whole.")
+
+
+def _told(gone: Retained) -> str:
+    since = "" if gone.begins is None else f"from {_day(gone.begins)} on, "
+    events = "1 event" if gone.events == 1 else f"{gone.events:,} events"
+    return f"{gone.partition}: {since}before {_day(gone.ends)}, {events}"
+
+
+def _day(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().removesuffix("T00:00:00+00:00")

@@ -1,0 +1,190 @@
+"""The upkeep of the audit table: partitions ahead, guards put right, and the default partition drained."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import Connection
+
+from . import table_names
+from .guards import Guard, find_function, find_guards, restore
+from .owned_table import Changing, OwnedTable, Partition
+from .sql import template
+from .steps import Step
+
+MAX_FAR = 24
+"""Partitions that there are at most for rows of a time after all that are made ahead."""
+
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What :func:`maintain` did, or would do."""
+
+    table: str
+    """The table's name with its schema, quoted as SQL wants it."""
+    step: Step
+    """How long its partitions are."""
+    ahead: int
+    """How many partitions there are now after the current one, at least."""
+    restored: tuple[Guard, ...] = ()
+    """The triggers that were not in order."""
+    made: tuple[str, ...] = ()
+    """The partitions that were not there."""
+    moved: int = 0
+    """Rows of the default partition that lie in partitions of their own now."""
+
+
+def maintain(
+    connection: Connection[Any], *, table: str = "audit_log", ahead: int | None = None, dry_run: bool = False
+) -> Maintained:
+    """
+    Keep the audit table in order while writers write; a second call changes nothing.
+
+    The triggers that refuse changes are put right, partitions are made from the current one on, and rows of the default
+    partition whose partition was not there are moved to it. What retention dropped does not come back. Every step is
+    a transaction of its own that waits for a lock for a second at most, again and again for about a minute.
+
+    :param connection: as the owner, a member of it, or a superuser; outside a transaction.
+    :param ahead: how many partitions there shall be after the current one: by default 30 days, 12 months or 2 years.
+    :param dry_run: change nothing, and tell what would be done.
+    :raises SchemaError: there is no such table, or this role may not change it; the message says what to run.
+    :raises psycopg.errors.LockNotAvailable: somebody held the table all the time.
+    """
+    owned = OwnedTable(connection, table)
+    step = owned.found.step
+    ahead = step.ahead if ahead is None else ahead
+    restored = _restore_guards(connection, owned, dry_run=dry_run)
+    plan = owned.change(lambda cursor: _plan(owned, cursor, ahead))
+    moved = owned.change(lambda cursor: _count(owned, cursor, plan)) if dry_run else _carry_out(owned, plan)
+    made = [each.name for each in plan.missing]
+    if plan.default is None:
+        made.append(f"{table_names.name_prefix(owned.found.table)}_default")
+    return Maintained(owned.found.name, step, ahead, restored, tuple(made), moved)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    default: Partition | None
+    missing: Sequence[Partition]
+    """Partitions to make, oldest first."""
+    blocked: Sequence[Partition]
+    """Those of them that the default partition has rows of."""
+
+
+def _plan(owned: OwnedTable, cursor: Changing, ahead: int) -> _Plan:
+    step, partitions = owned.found.step, owned.partitions(cursor)
+    default = next((each for each in partitions if each.is_default), None)
+    [row] = cursor.execute(template("server_time")).fetchall()
+    until = step.after(step.begin(row["now"]), ahead + 1)
+    since = _since(owned, cursor, partitions, step.begin(row["now"]))
+    occupied = _near(_occupied(owned, cursor, default, since), partitions, until)
+    periods = occupied | {begin for begin, _ in step.between(row["now"], until)}
+    missing = list(_missing(owned, partitions, sorted(periods)))
+    return _Plan(default, missing, [each for each in missing if each.begins and step.begin(each.begins) in occupied])
+
+
+def _carry_out(owned: OwnedTable, plan: _Plan) -> int:
+    """Make what is missing, and return how many rows of the default partition were moved."""
+    moved = 0
+    if plan.default is None:
+        owned.change(owned.make_default)
+    elif plan.blocked:
+        moved = owned.change(lambda cursor: _drain(owned, cursor, plan.blocked))
+    for partition in plan.missing:
+        owned.change(lambda cursor, one=partition: _make(owned, cursor, one))  # type: ignore[misc]
+    return moved
+
+
+def _restore_guards(connection: Connection[Any], owned: OwnedTable, *, dry_run: bool) -> tuple[Guard, ...]:
+    def faults(_cursor: Changing) -> list[Guard]:
+        return [each for each in find_guards(connection, owned.found.oid, owned.found.table) if each.fault]
+
+    def mend(cursor: Changing) -> None:
+        function = find_function(connection, owned.found.oid, owned.found.table)
+        for statement in restore(function, faults(cursor)):
+            cursor.execute(statement)
+
+    found = owned.change(faults)
+    # Twice: only where the function is whole it can be told which triggers call another one.
+    for _ in range(0 if dry_run else 2):
+        if owned.change(faults):
+            owned.change(mend)
+    return tuple(found)
+
+
+def _since(owned: OwnedTable, cursor: Changing, partitions: Iterable[Partition], now: datetime) -> datetime:
+    """Return since when rows shall lie in partitions of their own: what is older came too late."""
+    begins = [each.begins or each.ends for each in partitions if not each.is_default]
+    since = min([now, *filter(None, begins)])
+    if (owned.found.version or 0) > 1:
+        statement = template("retained_until").format(retained=owned.found.retained)
+        [row] = cursor.execute(statement).fetchall()
+        since = max(since, row["ends"] or since)
+    return since
+
+
+def _occupied(owned: OwnedTable, cursor: Changing, default: Partition | None, since: datetime) -> set[datetime]:
+    """Return when the periods begin that the default partition has rows of."""
+    if default is None:
+        return set()
+    statement = template("occupied_periods").format(partition=default.identifier)
+    asked = {"unit": owned.found.step.unit, "since": since, "until": _END_OF_TIME}
+    return {owned.found.step.begin(row["begins"]) for row in cursor.execute(statement, asked).fetchall()}
+
+
+def _near(occupied: set[datetime], partitions: Iterable[Partition], until: datetime) -> set[datetime]:
+    """Leave out what lies after all partitions that there shall be, if it is more than clocks go wrong."""
+    far = {each for each in occupied if each >= until}
+    there = sum(each.begins is not None and each.begins >= until for each in partitions)
+    # Whoever may insert may plant rows of any time: nobody shall have a table of a thousand partitions for it.
+    return occupied if len(far) + there <= MAX_FAR else occupied - far
+
+
+def _missing(owned: OwnedTable, partitions: Iterable[Partition], periods: Iterable[datetime]) -> Iterator[Partition]:
+    """Yield a partition for what of each of *periods* has none yet."""
+    step, prefix = owned.found.step, table_names.name_prefix(owned.found.table)
+    there = [each for each in partitions if not each.is_default]
+    for period in periods:
+        for first, end in _rest(period, step.after(period), there):
+            yield Partition(owned.found.schema, step.name_of(prefix, first), is_default=False, begins=first, ends=end)
+
+
+def _rest(begin: datetime, end: datetime, there: Iterable[Partition]) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the parts of the time from *begin* to *end* that no partition that is *there* covers; oldest first."""
+    for each in there:
+        if (each.ends is None or each.ends > begin) and (each.begins is None or each.begins < end):
+            if each.begins is not None and each.begins > begin:
+                yield begin, each.begins
+            if each.ends is None:
+                return
+            begin = max(begin, each.ends)
+    if begin < end:
+        yield begin, end
+
+
+def _count(owned: OwnedTable, cursor: Changing, plan: _Plan) -> int:
+    """Return how many rows of the default partition would be moved."""
+    if plan.default is None:
+        return 0
+    return sum(owned.count(cursor, plan.default.identifier, each.begins, each.ends) for each in plan.blocked)
+
+
+def _make(owned: OwnedTable, cursor: Changing, partition: Partition) -> bool:
+    """Make *partition* unless it is there by now: another call may run at the same time."""
+    is_missing = partition.name not in {each.name for each in owned.partitions(cursor)}
+    if is_missing:
+        owned.make_partition(cursor, partition)
+    return is_missing
+
+
+def _drain(owned: OwnedTable, cursor: Changing, blocked: Iterable[Partition]) -> int:
+    """Make the partitions that are *blocked* by rows of the default one, and return how many rows these are."""
+    # In one transaction, in which nobody else can use the table: no row is in two places, or in none, for anybody.
+    old = owned.replace_default(cursor, "_drained")
+    made = [each for each in blocked if _make(owned, cursor, each)]
+    owned.take_back(cursor, old)
+    cursor.execute(template("drop_table").format(table=old.identifier))
+    return sum(owned.count(cursor, each.identifier) for each in made)

@@ -1,0 +1,178 @@
+"""The audit table in its owner's hands: one short change at a time, while writers write."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias, TypeVar
+
+from psycopg import Connection, Cursor, errors, sql
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, class_row, dict_row, tuple_row
+
+from . import ddl, table_names
+from .audit_table import AuditTable, describe, require_version
+from .errors import ConfigurationError, SchemaError
+from .guards import find_function, make
+from .sql import template
+
+T = TypeVar("T")
+Changing: TypeAlias = Cursor[DictRow]
+
+# A lock that is not there after a second is left to the writers that queue behind us. In all about a minute.
+_PAUSES = (0.1, 0.2, 0.5, *[1.0] * 25)
+_BUSY = (errors.LockNotAvailable, errors.DeadlockDetected)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition, and the times of its rows; None where a bound is not finite."""
+
+    schema: str
+    name: str
+    is_default: bool
+    begins: datetime | None = None
+    ends: datetime | None = None
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The partition, with its schema."""
+        return sql.Identifier(self.schema, self.name)
+
+
+class OwnedTable:
+    """
+    The table, changed as the role that owns it: by it, by its members, or by a superuser.
+
+    Each change is a transaction of its own.
+
+    :param any_version: also a schema that is too old to work with.
+    :raises ConfigurationError: the connection is in a transaction, which would hold every lock to its end.
+    :raises SchemaError: there is no such table of ours, or the role may not change it; the message says what to run.
+    """
+
+    def __init__(self, connection: Connection[Any], table: str, *, any_version: bool = False) -> None:
+        self._connection = connection
+        if connection.info.transaction_status != TransactionStatus.IDLE:
+            raise ConfigurationError("the connection is in a transaction: commit it, or pass another connection")
+        with connection.transaction():
+            found = self._find(table)
+            if found.version is None or not any_version:
+                require_version(found)
+            self._role = self._require_ownership(found)
+        self.found: AuditTable = found
+        """What the catalog says."""
+
+    def _find(self, table: str) -> AuditTable:
+        schema, _, name = table.rpartition(".")
+        cursor = Cursor(self._connection, row_factory=tuple_row)
+        place = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}).fetchone()
+        self._connection.execute(template("qualify_names"))
+        found = describe(self._connection, ".".join(place)) if place else None
+        if found is None:
+            raise SchemaError(f"there is no table {table}: run pglog-audit init, or give another --table")
+        return found
+
+    def _require_ownership(self, found: AuditTable) -> str:
+        """Return the owner."""
+        cursor = Cursor(self._connection, row_factory=dict_row)
+        [row] = cursor.execute(template("ownership"), {"table": found.oid}).fetchall()
+        owner, role = (sql.Identifier(row[name]).as_string() for name in ("owner", "role"))
+        if not row["is_member"]:
+            raise SchemaError(
+                f"{role} neither owns {found.name} nor is a member of {owner}, which does: connect as {owner}, or run "
+                f"GRANT {owner} TO {role}"
+            )
+        if not row["may_create"]:
+            schema = sql.Identifier(found.schema).as_string()
+            raise SchemaError(
+                f"{owner}, which owns {found.name}, may make no tables beside it: run GRANT CREATE ON SCHEMA {schema} "
+                f"TO {owner}"
+            )
+        return str(row["owner"])
+
+    def change(self, work: Callable[[Changing], T]) -> T:
+        """
+        Return what *work* returns, done in one transaction; again where a lock was not free, for about a minute.
+
+        :raises psycopg.errors.LockNotAvailable: somebody held the table all the time.
+        """
+        for pause in _PAUSES:
+            try:
+                return self._change(work)
+            except _BUSY:
+                time.sleep(pause)
+        return self._change(work)
+
+    def _change(self, work: Callable[[Changing], T]) -> T:
+        with self._connection.transaction():
+            cursor = Cursor(self._connection, row_factory=dict_row)
+            # A schema of the path may be one where others make functions, which the owner must not call.
+            cursor.execute(template("qualify_names"))
+            cursor.execute(template("begin_change").format(table=sql.Literal(self.found.name)))
+            cursor.execute(template("become").format(role=sql.Identifier(self._role)))
+            return work(cursor)
+
+    def partitions(self, cursor: Changing) -> list[Partition]:
+        """Return the partitions, the oldest first, within a change."""
+        reader = Cursor(cursor.connection, row_factory=class_row(Partition))
+        return reader.execute(template("partitions"), {"table": self.found.oid}).fetchall()
+
+    def make_partition(self, cursor: Changing, partition: Partition) -> None:
+        """Make *partition*, guarded and granted to nobody, within a change."""
+        bounds: sql.Composable = sql.SQL("DEFAULT")
+        if not partition.is_default:
+            times = {name: sql.Literal(str(getattr(partition, name))) for name in ("begins", "ends")}
+            bounds = template("partition_bounds").format(**times)
+        function = find_function(self._connection, self.found.oid, self.found.table)
+        cursor.execute(
+            template("make_partition").format(
+                table=self.found.identifier,
+                partition=partition.identifier,
+                bounds=bounds,
+                guards=make(function, partition.identifier, "refuse_truncate"),
+                revoke_given=ddl.revoke_given(partition.identifier),
+            )
+        )
+
+    def make_default(self, cursor: Changing) -> None:
+        """Make the default partition, within a change."""
+        name = f"{table_names.name_prefix(self.found.table)}_default"
+        self.make_partition(cursor, Partition(self.found.schema, name, is_default=True))
+
+    def replace_default(self, cursor: Changing, suffix: str) -> Partition:
+        """Put an empty default partition in the place of the one there is, within a change, and return the old one."""
+        [default] = [each for each in self.partitions(cursor) if each.is_default]
+        old = replace(default, name=f"{table_names.name_prefix(self.found.table)}{suffix}")
+        self.detach(cursor, default)
+        cursor.execute(template("rename_table").format(table=default.identifier, name=sql.Identifier(old.name)))
+        self.make_default(cursor)
+        return old
+
+    def detach(self, cursor: Changing, partition: Partition) -> None:
+        """Take *partition* from the table, within a change; it stays as a table of its own."""
+        # Not CONCURRENTLY: PostgreSQL refuses that where there is a default partition.
+        cursor.execute(template("detach_partition").format(table=self.found.identifier, partition=partition.identifier))
+
+    def take_back(self, cursor: Changing, old: Partition, since: datetime | None = None) -> int:
+        """Insert the rows of *old*, of *since* and later, into the table again, within a change; return how many."""
+        rows = cursor.execute(template("columns_to_move"), {"table": self.found.oid}).fetchall()
+        columns = sql.SQL(", ").join(sql.Identifier(row["name"]) for row in rows)
+        names = {"table": self.found.identifier, "old": old.identifier, "columns": columns}
+        # A row that the table refuses is an error by itself; one that a trigger drops is not.
+        expected = self.count(cursor, old.identifier, since)
+        moved = cursor.execute(template("move_rows").format(**names), {"since": since}).rowcount
+        if moved != expected:
+            raise SchemaError(
+                f"of {expected} rows of the default partition {moved} could be inserted again: a trigger or rule on "
+                f"{self.found.name} drops rows; nothing was changed, and pglog-audit doctor names it"
+            )
+        return moved
+
+    def count(
+        self, cursor: Changing, partition: sql.Identifier, since: datetime | None = None, until: datetime | None = None
+    ) -> int:
+        """Return how many rows *partition* has of *since* and later, before *until*."""
+        cursor.execute(template("count_rows").format(partition=partition), {"since": since, "until": until})
+        [row] = cursor.fetchall()
+        return int(row["count"])

@@ -1,0 +1,2 @@
+-- Remove a table that is no partition any more.
+DROP TABLE {table}

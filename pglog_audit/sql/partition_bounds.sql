@@ -1,0 +1,2 @@
+-- The bounds of a partition.
+FOR VALUES FROM ({begins}) TO ({ends})

@@ -1,0 +1,2 @@
+-- Another name for a table.
+ALTER TABLE {table} RENAME TO {name}
