@@ -4,7 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .actions import AuditAction as AuditAction
+    from .actions import audit_action as audit_action
+    from .actions import current_action as current_action
     from .audit_filter import AuditFilter as AuditFilter
+    from .bulk import audit_many as audit_many
     from .context import audit_context as audit_context
     from .context import bind_audit_context as bind_audit_context
     from .errors import AuditError as AuditError
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
 _MODULES = {
     "audit": "event",
     "AuditEvent": "event",
+    "AuditAction": "actions",
+    "audit_action": "actions",
+    "current_action": "actions",
+    "audit_many": "bulk",
     "audit_context": "context",
     "bind_audit_context": "context",
     "AuditError": "errors",
