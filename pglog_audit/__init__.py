@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from .handlers import stats as stats
     from .json_formatter import AuditJsonFormatter as AuditJsonFormatter
     from .logging_check import check as check
+    from .on_commit import audit_on_commit as audit_on_commit
     from .postgres_handler import PostgresHandler as PostgresHandler
     from .queue_handler import AuditQueueHandler as AuditQueueHandler
     from .queue_listener import AuditQueueListener as AuditQueueListener
     from .termination import flush_on_sigterm as flush_on_sigterm
     from .timeline import AuditLog as AuditLog
     from .timeline import TimelinePage as TimelinePage
+    from .transactions import insert_event as insert_event
 
 _MODULES = {
     "audit": "event",
@@ -52,12 +54,14 @@ _MODULES = {
     "stats": "handlers",
     "AuditJsonFormatter": "json_formatter",
     "check": "logging_check",
+    "audit_on_commit": "on_commit",
     "PostgresHandler": "postgres_handler",
     "AuditQueueHandler": "queue_handler",
     "AuditQueueListener": "queue_listener",
     "flush_on_sigterm": "termination",
     "AuditLog": "timeline",
     "TimelinePage": "timeline",
+    "insert_event": "transactions",
 }
 
 __all__ = sorted(_MODULES)
