@@ -11,8 +11,9 @@ from contextvars import Context, ContextVar, Token, copy_context
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
-from . import call_sites, changes, diagnostics
+from . import call_sites, diagnostics
 from .call_sites import Place
+from .changes import differences
 from .log_calls import Logger, check_logger, log
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -96,11 +97,11 @@ class AuditAction:
         there. Their values are taken now, so give *before* as a copy where the same object is changed in place.
         """
         try:
-            for name, (old, new) in changes.differences(before, after).items():
+            for name, (old, new) in differences(before, after).items():
                 self._changes[name] = [self._changes.get(name, [old])[0], new]
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action must go on
             text = "audit_action cannot compare what %s had before and after: %s"
-            diagnostics.warn("change", text, self._fields["action"], type(error).__name__)
+            diagnostics.warn("change", text, self._fields.get("action"), type(error).__name__)
 
     def __enter__(self) -> Self:
         self._around = copy_context()
@@ -120,7 +121,7 @@ class AuditAction:
                 around.run(self._log, error, duration)
         except Exception as problem:  # noqa: BLE001 - logging's own rule: a log call never raises
             text = "The event %s could not be logged: %s"
-            diagnostics.warn("action", text, self._fields["action"], type(problem).__name__)
+            diagnostics.warn("action", text, self._fields.get("action"), type(problem).__name__)
 
     def __call__(self, function: F) -> F:
         """
@@ -174,13 +175,14 @@ class AuditAction:
             told["exception"] = type(error).__name__
         given = fields.get("metadata", {})
         fields["metadata"] = {**told, **given} if isinstance(given, Mapping) else {**told, "_value": given}
-        if self._changes:
-            fields["changes"] = {**self._changes, **fields.get("changes", {})}
+        changes = fields.get("changes", {})
+        if self._changes and isinstance(changes, Mapping):
+            fields["changes"] = {**self._changes, **changes}
         sentence = fields.pop("message", self._message)
         said: tuple[object, ...] = (sentence,)
         if sentence is None:
             # For other handlers; the row has action and outcome already.
-            fields["message"], said = None, ("%s: %s", fields["action"], outcome)
+            fields["message"], said = None, ("%s: %s", fields.get("action"), outcome)
         event = call_sites.watched_at(fields, self._place)
         log(self._logger, self._level, said[0], event, self._place, *said[1:])
 

@@ -59,10 +59,10 @@ _shortcuts: list[tuple[type, Any]] = []
 
 def _switch() -> None:
     """Take the shortcut of AuditHandler away as long as somebody captures: it must cost those nothing who do not."""
-    handlers = sys.modules.get("pglog_audit.handlers")
-    if captures.sinks and handlers and not _shortcuts:
-        _shortcuts.append((handlers.AuditHandler, handlers.AuditHandler.__dict__["handle"]))
-        del handlers.AuditHandler.handle
+    kind = getattr(sys.modules.get("pglog_audit.handlers"), "AuditHandler", None)
+    if captures.sinks and kind and not _shortcuts:
+        _shortcuts.append((kind, kind.__dict__["handle"]))
+        del kind.handle
     elif not captures.sinks and _shortcuts:
         kind, shortcut = _shortcuts.pop()
         kind.handle = shortcut  # type: ignore[attr-defined] # as it was

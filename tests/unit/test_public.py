@@ -68,8 +68,12 @@ def test_every_public_name_is_documented(name):
 
 LIGHT = [
     "audit",
+    "audit_action",
     "audit_context",
+    "audit_many",
     "bind_audit_context",
+    "current_action",
+    "AuditAction",
     "AuditEvent",
     "AuditError",
     "ConfigurationError",
