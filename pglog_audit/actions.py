@@ -200,7 +200,7 @@ class AuditAction:
 
 
 def current_action() -> AuditAction:
-    """Return the innermost :func:`pglog_audit.audit_action` that is under way here; outside of any, one for nothing."""
+    """Return the innermost action that is under way here; outside of any, one that is nobody's."""
     return _current.get() or audit_action("audit", "unknown")
 
 

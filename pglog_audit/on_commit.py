@@ -64,16 +64,17 @@ def _log(logger: logging.Logger, record: logging.LogRecord) -> None:
 
 def _hook_of(connection: Any) -> Callable[[Callable[[], None]], None]:
     """Return what takes a call for the time after the commit of *connection*."""
-    connection = getattr(connection, "sync_session", connection)  # SQLAlchemy's for asyncio
-    if isinstance(connection, find("sqlalchemy.orm", "scoped_session")):
+    scoped = find("sqlalchemy.orm", "scoped_session") + find("sqlalchemy.ext.asyncio", "async_scoped_session")
+    if isinstance(connection, scoped):
         connection = connection()
+    connection = getattr(connection, "sync_session", connection)  # SQLAlchemy's for asyncio
     if isinstance(connection, find("sqlalchemy.orm", "Session")):
         return (connection.info.get(_PENDING) or _Pending(connection)).add
     if hasattr(connection, "on_commit") and hasattr(connection, "settings_dict"):
         add: Callable[[Callable[[], None]], None] = connection.on_commit
         return add
     raise TransactionError(
-        f"audit_on_commit takes a Session or AsyncSession of SQLAlchemy or a connection of Django: a "
+        "audit_on_commit takes a Session or AsyncSession of SQLAlchemy or a connection of Django: a "
         f"{type(connection).__module__}.{type(connection).__qualname__} tells nobody of its commit; log after the "
         "block of the transaction"
     )
@@ -103,7 +104,10 @@ class _Pending:
         current = session.get_nested_transaction() or session.get_transaction()
         calls = self._calls.pop(current, [])
         if current.nested:
-            self._calls.setdefault(current.parent, []).extend(calls)
+            around = current.parent
+            while not around.nested and around.parent:  # a flush has a transaction that is neither
+                around = around.parent
+            self._calls.setdefault(around, []).extend(calls)
             return
         for call in calls:
             call()

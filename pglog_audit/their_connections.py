@@ -54,8 +54,9 @@ def run(connection: Any, work: Work[T]) -> T | Awaitable[T]:
 
 
 async def _run_async(connection: AsyncConnection[Any], work: Work[T]) -> T:
-    memory, steps = _memory(connection), work(_memory(connection))
     _check_psycopg(connection)
+    memory = _memory(connection)
+    steps = work(memory)
     try:
         statement = next(steps)
         while True:

@@ -8,7 +8,7 @@ from contextlib import suppress
 import psycopg
 import pytest
 import sqlalchemy
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import pglog_audit
@@ -123,9 +123,13 @@ def test_other_sessions_of_sqlalchemy(database, logger):
             await session.rollback()
             async with session.begin():
                 audit_on_commit(session, logger, "Placed", extra=audit("order.two"))
+            scoped = async_scoped_session(async_sessionmaker(made), asyncio.current_task)
+            audit_on_commit(scoped, logger, "Placed", extra=audit("order.three"))
+            await scoped.commit()
+            await scoped.remove()
 
     asyncio.run(main())
-    assert actions(database) == ["order.one", "order.two"]
+    assert actions(database) == ["order.one", "order.two", "order.three"]
 
 
 def test_django(database, logger, connection):
