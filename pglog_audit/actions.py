@@ -93,8 +93,9 @@ class AuditAction:
         """
         Add what differs between *before* and *after* to the event's ``changes``.
 
-        Both are mappings or objects with attributes (dataclasses, pydantic and Django models), or None for what is not
-        there. Their values are taken now, so give *before* as a copy where the same object is changed in place.
+        Both are mappings or dataclasses, or None for what is not there; or other objects, such as models of pydantic,
+        Django or SQLAlchemy, of which the attributes count that both have. Their values are taken now, so give *before*
+        as a dict where the same object is changed in place.
         """
         try:
             for name, (old, new) in differences(before, after).items():

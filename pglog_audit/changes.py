@@ -11,15 +11,22 @@ def differences(before: Any, after: Any) -> dict[str, list[Any]]:
     """
     Return old and new value by name, of each name whose value differs; a name that is not there has None.
 
-    *before* and *after* are mappings, or objects with attributes, or None.
+    *before* and *after* are mappings or dataclasses, or objects with attributes, or None. Of an object that may have
+    attributes yet to be loaded, as a model of an ORM, only those count that both have.
     """
     old, new = _values(before), _values(after)
     names = dict.fromkeys([*old, *new])
+    if before is not None and after is not None and not (_is_whole(before) and _is_whole(after)):
+        names = dict.fromkeys(name for name in old if name in new)
     return {
         str(name): [_copy(old.get(name)), _copy(new.get(name))]
         for name in names
         if not _is_same(old.get(name), new.get(name))
     }
+
+
+def _is_whole(thing: Any) -> bool:
+    return isinstance(thing, Mapping) or dataclasses.is_dataclass(thing) or hasattr(thing, "_asdict")
 
 
 def _values(thing: Any) -> Mapping[Any, Any]:

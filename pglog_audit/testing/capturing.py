@@ -95,9 +95,11 @@ class Ear(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Capture the event of *record*, unless a handler of the application does."""
-        from ..audit_records import take_event
+        from ..audit_records import find_misplaced, is_audit_record
         from ..formatter import AuditFormatter  # with the encoder, which only who logs an event needs
 
         others = [handler for _, handler in way_up(logging.getLogger(record.name)) if not isinstance(handler, Ear)]
-        if captures.sinks and not any(map(call_sites.takes_events, others)) and take_event(record):
-            captures.capture(record, AuditFormatter())
+        if any(map(call_sites.takes_events, others)) or not (is_audit_record(record) or find_misplaced(record)):
+            return
+        call_sites.hear(record.audit)  # type: ignore[attr-defined] # is_audit_record
+        captures.capture(record, AuditFormatter())

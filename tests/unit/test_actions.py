@@ -8,8 +8,10 @@ import inspect
 import logging
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import NamedTuple
 from uuid import uuid4
 
+import pydantic
 import pytest
 
 from pglog_audit import AuditHandler, audit_action, audit_context, bind_audit_context, current_action
@@ -124,6 +126,15 @@ class Guest:
     tags: list
 
 
+class Seat(pydantic.BaseModel):
+    row: int
+    _cache: int = 0
+
+
+class Pair(NamedTuple):
+    a: int
+
+
 @pytest.mark.parametrize(
     ("before", "after", "changes"),
     [
@@ -132,7 +143,11 @@ class Guest:
         (None, {"a": 1, "b": None}, {"a": [None, 1]}),
         ({"a": 1}, None, {"a": [1, None]}),
         (Guest("Ada", ["x"]), Guest("Ada", ["x", "y"]), {"tags": [["x"], ["x", "y"]]}),
+        (Seat(row=1), Seat(row=2), {"row": [1, 2]}),
+        (Pair(1), Pair(2), {"a": [1, 2]}),
         (SimpleNamespace(_state=1, a=1), SimpleNamespace(_state=2, a=2), {"a": [1, 2]}),
+        ({"a": 1, "not_loaded": 1}, SimpleNamespace(a=2), {"a": [1, 2]}),
+        (None, SimpleNamespace(a=2), {"a": [None, 2]}),
         ({"password": "old"}, {"password": "new"}, {"password": ["***", "***"]}),
         ({"a": 1}, {"a": 1}, None),
     ],

@@ -17,7 +17,7 @@ import pytest
 from pglog_audit import AuditFilter, AuditHandler, AuditQueueHandler, PostgresHandler, audit, audit_context, stats
 from pglog_audit.testing import capture_audit
 from pglog_audit.testing.capturing import writing
-from tests.support import writer_threads
+from tests.support import warnings, writer_threads
 
 NOWHERE = "postgresql://app@127.0.0.1:1/app"
 
@@ -110,11 +110,13 @@ def test_filters_and_levels_decide_as_ever(logger):
     events.none()
 
 
-def test_a_logger_without_a_configuration():
+def test_a_logger_without_a_configuration(caplog):
     """Named, it is heard from INFO on, and afterwards as it was; where the application listens nobody hears twice."""
     logger = logging.getLogger("shop")
     with capture_audit("shop") as events:
         logger.info("Done", extra=audit("a.b"))
+        logger.info("No event")
+        assert warnings(caplog) == []
         logger.addHandler(AuditHandler())
         logger.info("Done", extra=audit("a.c"))
     assert [event.action for event in events] == ["a.b", "a.c"]
