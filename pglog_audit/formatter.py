@@ -89,6 +89,8 @@ class AuditFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, finished; never raises."""
         snapshot = record.__dict__.get("audit_snapshot")
+        if isinstance(snapshot, Mapping):  # taken by audit_on_commit, at the time of the call
+            snapshot = snapshot.get(self)
         if snapshot is not None:
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
         try:
