@@ -1,10 +1,10 @@
 """Where a request comes from, by the rules that all middlewares share: its id, its client's address and program."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from uuid_utils import uuid7
 
@@ -57,6 +57,13 @@ class OriginRules:
                 break
             client = before
         return client
+
+
+def environ_values(environ: Mapping[str, Any], name: str) -> list[str]:
+    """Return what *environ*, of WSGI (PEP 3333) or as Django makes one, has of the header *name*."""
+    # The server has joined the lines of one name with commas.
+    value = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+    return [] if value is None else [value]
 
 
 def _request_id(values: list[str]) -> str:
