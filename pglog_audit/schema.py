@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row, kwargs_row, scalar_row
+from psycopg.types.json import JsonbLoader
 
 from . import ddl
 from .errors import ConfigurationError, SchemaError
@@ -103,17 +104,34 @@ def script(
     :raises ConfigurationError: an argument can never work.
     """
     _check(table, writer, reader, id_types, existing=existing)
+    parts = _statements(table, writer, reader, id_types, existing=existing)
+    return template("script").format(statements=parts).as_string()
+
+
+def statements(id_types: Mapping[str, str] = _DEFAULT_ID_TYPES) -> str:
+    """
+    Return the SQL of :func:`script` without its BEGIN and COMMIT, for a tool that says these itself.
+
+    :raises ConfigurationError: an id type can never work.
+    """
+    _check_id_types(id_types, existing=False)
+    return _statements("audit_log", None, None, id_types, existing=False).as_string()
+
+
+def _statements(
+    table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool
+) -> sql.Composed:
     *schema, name = table.split(".")
     relations = [identifier(table)]
-    statements = [ddl.setup(table)]
+    parts = [ddl.setup(table)]
     if not existing:
         relations.append(sql.Identifier(*schema, ddl.view_name(name)))
-        statements += [ddl.create_table(table, id_types), ddl.create_view(*relations)]
+        parts += [ddl.create_table(table, id_types), ddl.create_view(*relations)]
     if writer is not None:
-        statements.append(ddl.grant_writer(writer))
+        parts.append(ddl.grant_writer(writer))
     if reader is not None:
-        statements.append(ddl.grant_reader(reader, *relations))
-    return template("script").format(statements=sql.SQL("\n").join(statements)).as_string()
+        parts.append(ddl.grant_reader(reader, *relations))
+    return sql.SQL("\n").join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +192,10 @@ def _check_id_types(id_types: Mapping[str, str], *, existing: bool) -> None:
 
 
 def _describe(connection: Connection[Any], table: str) -> _Relation | None:
-    # Not connection.cursor(): the caller's connection may have other placeholders than ours.
+    # Not connection.cursor(): the caller's connection may have other placeholders than ours; and Django's gives JSON as
+    # text.
     cursor = Cursor(connection, row_factory=class_row(_Relation))
+    cursor.adapters.register_loader("jsonb", JsonbLoader)
     return cursor.execute(template("describe_table"), {"table": identifier(table).as_string()}).fetchone()
 
 
