@@ -5,6 +5,7 @@ import os
 
 from django.apps import AppConfig
 
+import pglog_audit
 from pglog_audit import audit
 
 
@@ -14,6 +15,7 @@ class PeopleConfig(AppConfig):
     name = "django_people"
 
     def ready(self) -> None:
-        """Log an event."""
+        """Log an event, and give the writer the time to store it."""
         if "EARLY" in os.environ:
             logging.getLogger("audit").info("Ready", extra=audit("site.load"))
+            pglog_audit.flush()
