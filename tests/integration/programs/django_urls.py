@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Iterator
 
+from asgiref.sync import sync_to_async
 from django.contrib import admin
 from django.contrib.auth import get_user_model, login
 from django.http import HttpResponse, StreamingHttpResponse
@@ -23,7 +24,7 @@ def seen(request):
 async def seen_async(request):
     """Audit from a coroutine, which may have asked for the user."""
     if "ask" in request.GET:
-        await request.auser()
+        await (request.auser() if hasattr(request, "auser") else sync_to_async(bool)(request.user))  # Django 4.2
     return seen(request)
 
 
