@@ -108,14 +108,17 @@ def script(
     return template("script").format(statements=parts).as_string()
 
 
-def statements(id_types: Mapping[str, str] = _DEFAULT_ID_TYPES) -> str:
-    """
-    Return the SQL of :func:`script` without its BEGIN and COMMIT, for a tool that says these itself.
-
-    :raises ConfigurationError: an id type can never work.
-    """
-    _check_id_types(id_types, existing=False)
-    return _statements("audit_log", None, None, id_types, existing=False).as_string()
+def statements(
+    *,
+    table: str = "audit_log",
+    writer: str | None = None,
+    reader: str | None = None,
+    id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
+    existing: bool = False,
+) -> str:
+    """Return the SQL of :func:`script` without its BEGIN and COMMIT, for a tool that says these itself."""
+    _check(table, writer, reader, id_types, existing=existing)
+    return _statements(table, writer, reader, id_types, existing=existing).as_string()
 
 
 def _statements(

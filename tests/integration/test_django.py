@@ -78,10 +78,8 @@ def test_another_database_gets_no_table_and_no_events(empty_database) -> None:
 def test_a_misspelt_setting_is_refused(empty_database, given) -> None:
     """The mistake shows with the names that there are."""
     done = run("django_requests", empty_database, status=1, SETTINGS=json.dumps({given: {}}))
-    assert (
-        f"PGLOG_AUDIT is {{'{given}': …}}: it must be a dict with some of HEADER, TRUSTED_PROXIES, ID_TYPES"
-        in done.stderr
-    )
+    names = "HEADER, TRUSTED_PROXIES, ID_TYPES, WRITER, READER"
+    assert f"PGLOG_AUDIT is {{'{given}': …}}: it must be a dict with some of {names}" in done.stderr
 
 
 # Requests
@@ -208,11 +206,15 @@ def test_rows_of_an_assumed_role(shop) -> None:
     assert [row["written_by"] for row in shop.rows() if row["action"] == "site.load"] == [WRITER]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--keepdb"]], ids=["dropped", "kept"])
-def test_the_test_runner_leaves_no_row_outside(shop, arguments) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [([], {}), (["--keepdb"], {}), ([], {"ALIAS": "audit", "SETTINGS": json.dumps({"WRITER": WRITER})})],
+    ids=["dropped", "kept", "as the writer"],
+)
+def test_the_test_runner_leaves_no_row_outside(shop, arguments, environ) -> None:
     """Events of tests go to the test database, which can be dropped; those of before wait for it."""
     before = len(shop.rows("SELECT * FROM audit_log"))
-    done = run("django_shop", shop, "test", "django_people", *arguments, EARLY="1")
+    done = run("django_shop", shop, "test", "django_people", *arguments, EARLY="1", **environ)
     assert re.search(r"^Ran 1 test.*\n\nOK", done.stderr, re.MULTILINE), done.stderr
     assert len(shop.rows("SELECT * FROM audit_log")) == before
     left = shop.rows("SELECT datname FROM pg_database WHERE datname = %s", f"test_{shop.name}")

@@ -21,6 +21,9 @@ class AuditSettings:
     """Addresses and networks whose ``X-Forwarded-For`` is believed."""
     id_types: Mapping[str, str] = field(default_factory=dict)
     """Types of id columns that are not uuid, as ``pglog-audit init --id-type`` takes them."""
+    writer: str | None = None
+    """The role that the migration lets insert; reader, the one that it lets read."""
+    reader: str | None = None
 
 
 def read_settings() -> AuditSettings:

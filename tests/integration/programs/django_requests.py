@@ -6,6 +6,7 @@ import sys
 
 import django
 import django_shop  # noqa: F401 - the settings
+from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.core.management import call_command
 from django.db import connection
@@ -29,7 +30,7 @@ async def body_of(response):
 async def ask_async(path):
     """Ask as an ASGI server would."""
     client = AsyncClient(raise_request_exception=False)
-    await client.aforce_login(user) if hasattr(client, "aforce_login") else None
+    await sync_to_async(client.force_login)(user)
     response = await client.get(path.removeprefix("async:"))
     answer(response, await body_of(response))
 

@@ -15,18 +15,19 @@ POSTGRES = {
     **{name: parts.get(name.lower(), "") for name in ("USER", "PASSWORD", "HOST", "PORT")},
     **json.loads(os.environ.get("DATABASE", "{}")),
 }
+ALIAS = os.environ.get("ALIAS", "default")
 APPS = ["admin", "auth", "contenttypes", "messages", "sessions"]
 settings.configure(
     ALLOWED_HOSTS=["*"],
     AUTH_USER_MODEL=os.environ.get("USER_MODEL", "auth.User"),
     AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.ModelBackend"],
-    DATABASES={"default": POSTGRES},
+    DATABASES={"default": POSTGRES, "audit": {**POSTGRES, "USER": "pglog_writer", "TEST": {"MIRROR": "default"}}},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     INSTALLED_APPS=[*(f"django.contrib.{name}" for name in APPS), "django_people", "pglog_audit.integrations.django"],
     LOGGING={
         "version": 1,
         "disable_existing_loggers": False,
-        "handlers": {"audit": {"class": "pglog_audit.integrations.django.AuditHandler"}},
+        "handlers": {"audit": {"class": "pglog_audit.integrations.django.AuditHandler", "database": ALIAS}},
         "loggers": {"audit": {"handlers": ["audit"], "level": "INFO", "propagate": False}},
     },
     MIDDLEWARE=[
