@@ -94,6 +94,7 @@ def script(
     reader: str | None = None,
     id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
     existing: bool = False,
+    transaction: bool = True,
 ) -> str:
     """
     Return the SQL that :func:`init` runs where there is no table yet, as one transaction for psql.
@@ -101,29 +102,10 @@ def script(
     The server tells the date: a script kept under version control makes the months of the day it is run on. Run again
     it fails and changes nothing. Takes :func:`init`'s arguments; with *existing*, only the grants are left.
 
+    :param transaction: False leaves BEGIN and COMMIT to a tool that says them itself.
     :raises ConfigurationError: an argument can never work.
     """
     _check(table, writer, reader, id_types, existing=existing)
-    parts = _statements(table, writer, reader, id_types, existing=existing)
-    return template("script").format(statements=parts).as_string()
-
-
-def statements(
-    *,
-    table: str = "audit_log",
-    writer: str | None = None,
-    reader: str | None = None,
-    id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
-    existing: bool = False,
-) -> str:
-    """Return the SQL of :func:`script` without its BEGIN and COMMIT, for a tool that says these itself."""
-    _check(table, writer, reader, id_types, existing=existing)
-    return _statements(table, writer, reader, id_types, existing=existing).as_string()
-
-
-def _statements(
-    table: str, writer: str | None, reader: str | None, id_types: Mapping[str, str], *, existing: bool
-) -> sql.Composed:
     *schema, name = table.split(".")
     relations = [identifier(table)]
     parts = [ddl.setup(table)]
@@ -134,7 +116,8 @@ def _statements(
         parts.append(ddl.grant_writer(writer))
     if reader is not None:
         parts.append(ddl.grant_reader(reader, *relations))
-    return sql.SQL("\n").join(parts)
+    statements = sql.SQL("\n").join(parts)
+    return (template("script").format(statements=statements) if transaction else statements).as_string()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from uuid_utils import uuid7
 
+from ..context import get_scope
 from ..errors import ConfigurationError
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -38,7 +39,9 @@ class OriginRules:
         """Return what the events of a request share; *peer* is the server's word for who sent it."""
         fields = {}
         if self.header is not None:
-            fields["request_id"] = _request_id(headers(self.header.lower()))
+            # Inside of another middleware of ours the request has its id, which goes back to the client.
+            around = (get_scope().request or {}).get("request_id")
+            fields["request_id"] = around or _request_id(headers(self.header.lower()))
         if client := self._client(headers, peer):
             fields["source_ip"] = str(client)
         if user_agent := " ".join(headers("user-agent")):

@@ -5,11 +5,13 @@ import re
 import subprocess
 from uuid import uuid4
 
+import django
 import pytest
 
 from tests.conftest import WRITER
 from tests.support import run_program
 
+SINCE_5 = pytest.mark.skipif(django.VERSION < (5,), reason="Django 4.2 has no auser()")
 TABLE = "SELECT obj_description('audit_log'::regclass) AS comment, relowner::regrole::text AS owner FROM pg_class"
 TYPES = (
     "SELECT attname, atttypid::regtype::text AS type FROM pg_attribute"
@@ -101,9 +103,10 @@ def test_the_user_is_asked_for_by_a_log_call_alone(empty_database) -> None:
     assert str(row["source_ip"]) == "127.0.0.1"
 
 
-def test_who_signs_in_acts_from_then_on(empty_database) -> None:
+@pytest.mark.parametrize("path", ["enter", pytest.param("async:/enter-async", marks=SINCE_5)])
+def test_who_signs_in_acts_from_then_on(empty_database, path) -> None:
     """Before login() the event has no user, after it this one."""
-    ask(empty_database, "enter")
+    ask(empty_database, path)
     assert [(row["action"], row["user_label"]) for row in empty_database.rows()] == [
         ("user.ask", None),
         ("user.enter", "alice"),

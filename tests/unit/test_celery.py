@@ -50,9 +50,10 @@ def work(app: Celery) -> list[dict[str, Any]]:
         while queue.qsize():
             message = queue.get()
             message.ack()
-            arguments, named, _ = message.decode()
-            task = app.tasks[message.headers["task"]]
-            build_tracer(task.name, task, app=app)(message.headers["id"], arguments, named, message.headers)
+            arguments, named, more = message.decode()
+            request = {**message.headers, **more, "delivery_info": message.delivery_info}
+            task = app.tasks[request["task"]]
+            build_tracer(task.name, task, app=app)(request["id"], arguments, named, request)
     return seen
 
 
@@ -119,3 +120,17 @@ def test_a_task_that_fails_leaves_nothing(app) -> None:
 
     assert fail.apply().failed()
     assert current_context() == {}
+
+
+def test_what_follows_a_task_has_its_request(app, task) -> None:
+    """A further attempt and the next of a chain are of the same request."""
+
+    @app.task(name="try", bind=True, shared=False)
+    def attempt(self) -> dict[str, Any]:
+        if self.request.retries == 0:
+            raise self.retry(countdown=0)
+        return dict(current_context())
+
+    with audit_context(request_id="r-1", user_id=7):
+        (attempt.s() | task.si()).apply_async()
+    assert work(app) == [{"request_id": "r-1", "user_id": 7}] * 2

@@ -10,6 +10,7 @@ from pglog_audit import bind_audit_context
 from pglog_audit.context import current_context
 from pglog_audit.errors import ConfigurationError
 from pglog_audit.integrations.flask import AuditTrail
+from pglog_audit.integrations.wsgi import AuditMiddleware
 
 
 @pytest.fixture
@@ -91,3 +92,10 @@ def test_a_second_trail_is_refused(app, trail) -> None:
     """Two would make two ids for a request."""
     with pytest.raises(ConfigurationError, match="tickets has an AuditTrail already"):
         trail.init_app(app)
+
+
+def test_another_middleware_around_it_agrees_on_the_id(app) -> None:
+    """Where somebody put the application into the WSGI middleware as well, row and response have one id."""
+    app.wsgi_app = AuditMiddleware(app.wsgi_app, header="X-Trail")
+    reply = app.test_client().get("/")
+    assert reply.headers.getlist("X-Trail") == [reply.json["request_id"]]

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
@@ -123,7 +125,7 @@ class AuditEventAdmin(admin.ModelAdmin):
 
 
 def _link(name: str, value: Any, text: str) -> str:
-    return text if value is None else str(format_html('<a href="?{}={}">{}</a>', name, value, text))
+    return text if value is None else str(format_html('<a href="?{}">{}</a>', urlencode({name: value}), text))
 
 
 def _after(events: Any, cursor: str | None) -> Any:
@@ -133,7 +135,7 @@ def _after(events: Any, cursor: str | None) -> Any:
         position = page_cursor.decode(cursor, reverse=False)
     except ConfigurationError as error:
         raise IncorrectLookupParameters from error
-    time, id_ = position.moment, UUID(position.id)
+    time, id_ = datetime.fromisoformat(position.time), UUID(position.id)
     # The bound on the time alone skips months.
     return events.filter(occurred_at__lte=time).filter(Q(occurred_at__lt=time) | Q(id__lt=id_))
 

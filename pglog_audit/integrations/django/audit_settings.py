@@ -35,7 +35,7 @@ def read_settings() -> AuditSettings:
     given = getattr(settings, "PGLOG_AUDIT", {})
     names = {known.name.upper(): known.name for known in fields(AuditSettings)}
     if not isinstance(given, Mapping) or (unknown := set(given) - names.keys()):
-        wrong = given if not isinstance(given, Mapping) else f"{{{min(unknown)!r}: …}}"
+        wrong = given if not isinstance(given, Mapping) else f"{{{min(unknown, key=str)!r}: …}}"
         raise ConfigurationError(f"PGLOG_AUDIT is {wrong}: it must be a dict with some of {', '.join(names)}")
     return AuditSettings(**{names[name]: value for name, value in given.items()})
 

@@ -87,8 +87,8 @@ def is_test_run() -> bool:
 
 def remember_databases() -> None:
     """Note which databases the settings name, and let go of them whenever Django makes or drops one."""
-    for alias in connections:
-        _names.setdefault(alias, connections[alias].settings_dict["NAME"])
+    for alias, given in connections.settings.items():
+        _names.setdefault(alias, given["NAME"])
     connection_created.connect(_on_connection, dispatch_uid="pglog_audit")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import FileResponse
+from django.utils.functional import SimpleLazyObject
 
 from ... import diagnostics
 from ...context import RequestContext, bind_late_context
@@ -56,8 +57,16 @@ class AuditMiddleware:
 
         Called by each log call of an event, in the thread that logs.
         """
-        user = _user(request)
-        if user is None or not user.is_authenticated:
+        user = getattr(request, "user", None)
+        if isinstance(user, SimpleLazyObject):
+            # What auser() found, which that one does not know.
+            user = getattr(request, "_acached_user", user)
+        try:
+            if user is None or not user.is_authenticated:
+                return {}
+        except SynchronousOnlyOperation:
+            text = "An event of an async view has no user, since nobody has asked for it: await request.auser() before"
+            diagnostics.warn("async user", text)
             return {}
         return {"user_id": user.pk, "user_label": user.get_username()}
 
@@ -76,21 +85,6 @@ class AuditMiddleware:
         # What ends with the response, and the receivers of request_finished.
         response.close = partial(context.run, response.close)
         return response
-
-
-def _user(request: Any) -> Any:
-    # What auser() found, which request.user does not know.
-    known = getattr(request, "_acached_user", None)
-    if known is not None:
-        return known
-    user = getattr(request, "user", None)
-    try:
-        # Here it is looked for, if nobody did before.
-        return user if user is None or user.is_authenticated is not None else None
-    except SynchronousOnlyOperation:
-        text = "An event of an async view has no user, since nobody has asked for it: await request.auser() before"
-        diagnostics.warn("async user", text)
-        return None
 
 
 def _pieces(pieces: Iterator[bytes], context: RequestContext) -> Iterator[bytes]:

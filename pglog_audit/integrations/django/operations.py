@@ -32,7 +32,7 @@ class MakeAuditTable(Operation):
         given = read_settings()
         wanted: dict[str, Any] = {"writer": given.writer, "reader": given.reader, "id_types": id_types()}
         if schema_editor.collect_sql:
-            schema_editor.execute(schema.statements(**wanted), params=None)
+            schema_editor.execute(schema.script(**wanted, transaction=False), params=None)
         else:
             connection.ensure_connection()
             schema.init(connection.connection, **wanted)

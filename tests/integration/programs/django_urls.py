@@ -36,6 +36,15 @@ def enter(request):
     return HttpResponse("entered")
 
 
+async def enter_async(request):
+    """Do so from a coroutine, with the user of before known."""
+    await request.auser()
+    logger.info("Asked", extra=audit("user.ask"))
+    await sync_to_async(login)(request, await get_user_model().objects.aget())
+    logger.info("Entered", extra=audit("user.enter"))
+    return HttpResponse("entered")
+
+
 def fail(_):
     """Audit, and raise."""
     logger.info("Failed", extra=audit("page.fail"))
@@ -72,6 +81,7 @@ urlpatterns = [
     path("seen", seen),
     path("seen-async", seen_async),
     path("enter", enter),
+    path("enter-async", enter_async),
     path("fail", fail),
     path("stream", stream),
     path("stream-async", stream_async),

@@ -4,8 +4,7 @@ import os
 import sys
 from argparse import REMAINDER, ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
-from typing import Any
+from contextlib import contextmanager
 
 from django.core.management.base import BaseCommand
 
@@ -26,11 +25,10 @@ class Command(BaseCommand):
         parser.add_argument("--database", default="default", help="The alias in DATABASES. Default: default.")
         parser.add_argument("arguments", nargs=REMAINDER, metavar="COMMAND …", help="As pglog-audit takes it.")
 
-    def handle(self, *_: object, arguments: list[str], database: str, **options: Any) -> None:
+    def handle(self, *_: object, arguments: list[str], database: str, **__: object) -> None:
         """Run the command, and leave with its exit status unless that is 0."""
-        output = redirect_stdout(options["stdout"]) if options.get("stdout") else nullcontext()
         try:
-            with _environment(DatabaseConninfo(database)()), output:
+            with _environment(DatabaseConninfo(database)()):
                 main(arguments, "manage.py pglog_audit")
         except SystemExit as end:
             if end.code:
