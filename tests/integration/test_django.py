@@ -68,6 +68,16 @@ def test_the_sql_of_the_migration(empty_database, model, settings, types) -> Non
     assert shown.count("BEGIN;") == shown.count("COMMIT;") == 1
 
 
+def test_a_table_that_is_there_is_used(database) -> None:
+    """If its ids are those of the user model, or of the settings; otherwise the migration says which is not."""
+    done = run("django_shop", database, "migrate", "-v0", status=1)
+    assert "SchemaError: user_id of public.audit_log is uuid, not bigint" in done.stderr
+    manage(
+        database, "migrate", "-v0", SETTINGS=json.dumps({"ID_TYPES": {"user_id": "uuid", "impersonator_id": "uuid"}})
+    )
+    assert {row["type"] for row in database.rows(TYPES)} == {"uuid"}
+
+
 def test_another_database_gets_no_table_and_no_events(empty_database) -> None:
     """With SQLite the migration does nothing; of the events, one warning tells, and the end is not held up."""
     lite = json.dumps({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"})
@@ -218,7 +228,7 @@ def test_the_test_runner_leaves_no_row_outside(shop, arguments, environ) -> None
     """Events of tests go to the test database, which can be dropped; those of before wait for it."""
     before = len(shop.rows("SELECT * FROM audit_log"))
     done = run("django_shop", shop, "test", "django_people", *arguments, EARLY="1", **environ)
-    assert re.search(r"^Ran 1 test.*\n\nOK", done.stderr, re.MULTILINE), done.stderr
+    assert re.search(r"^Ran 2 tests.*\n\nOK", done.stderr, re.MULTILINE), done.stderr
     assert len(shop.rows("SELECT * FROM audit_log")) == before
     left = shop.rows("SELECT datname FROM pg_database WHERE datname = %s", f"test_{shop.name}")
     assert bool(left) == bool(arguments)
