@@ -132,7 +132,7 @@ def test_asgi_app(database) -> None:
     assert_sold(replies, database.rows())
 
 
-GUNICORN = ("gunicorn", "--bind", "127.0.0.1:0", "--threads", "2")
+GUNICORN = ("gunicorn", "--bind", "127.0.0.1:0", "--threads", "2", "--no-control-socket")
 
 
 @pytest.mark.parametrize(
