@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import django
 import pytest
@@ -121,6 +121,12 @@ def test_who_signs_in_acts_from_then_on(empty_database, path) -> None:
         ("user.ask", None),
         ("user.enter", "alice"),
     ]
+
+
+def test_a_middleware_that_knows_more(empty_database) -> None:
+    """One that is derived from ours adds the tenant."""
+    run("django_requests", empty_database, "seen", MIDDLEWARE="django_urls.TenantMiddleware")
+    assert [(row["user_label"], row["tenant_id"]) for row in empty_database.rows()] == [("alice", UUID(int=10))]
 
 
 def test_an_error_page_and_a_stream_are_of_their_request(empty_database) -> None:

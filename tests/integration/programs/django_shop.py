@@ -31,7 +31,7 @@ settings.configure(
         "loggers": {"audit": {"handlers": ["audit"], "level": "INFO", "propagate": False}},
     },
     MIDDLEWARE=[
-        "pglog_audit.integrations.django.AuditMiddleware",
+        os.environ.get("MIDDLEWARE", "pglog_audit.integrations.django.AuditMiddleware"),
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
