@@ -192,6 +192,22 @@ def test_the_admin_page(shop) -> None:
     assert sorted(shown) == sorted(f"Ticket {n}" for n in range(1, 251))
 
 
+def test_what_a_row_holds_does_nothing_on_the_page(shop) -> None:
+    """Markup is text, and what would turn the text around is shown as an escape, in the list and on an event's page."""
+    id_ = uuid4()
+    shop.execute(
+        "INSERT INTO audit_log (id, action, user_label, message) VALUES (%s, 'a.b', %s, '<b>bold</b>')",
+        id_,
+        "eve\u202e",
+    )
+    found = json.loads(run("django_admin", shop, "?q=a.b", f"{id_}/change/").stdout)
+    for status, page in found["pages"]:
+        assert status == 200
+        assert "eve\\u202e" in page
+        assert "\u202e" not in page
+        assert "&lt;b&gt;bold&lt;/b&gt;" in page
+
+
 def targets(page: str) -> list[str]:
     """Return what was acted on in the events of *page*."""
     return re.findall(r">(Ticket \d+)</a>", page)

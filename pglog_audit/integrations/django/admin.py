@@ -17,6 +17,7 @@ from ... import page_cursor
 from ...errors import ConfigurationError
 from ...event import ID_FIELDS
 from ...page_cursor import Position
+from ...printable_text import printable
 from .models import AuditEvent
 
 _PAGE = 100
@@ -55,7 +56,7 @@ class EventList(ChangeList):
         """Find the events of this page, and where the next one begins."""
         cursor = request.GET.get(PAGE_VAR)
         found = list(_after(self.queryset, cursor)[: self.list_per_page + 1])
-        self.result_list = found[: self.list_per_page]
+        self.result_list = [_harmless(event) for event in found[: self.list_per_page]]
         self.result_count = self.full_result_count = len(self.result_list)
         self.show_full_result_count = self.show_admin_actions = self.multi_page = False
         self.can_show_all = True
@@ -108,6 +109,11 @@ class AuditEventAdmin(admin.ModelAdmin):
             wanted |= Q(id=UUID(search_term))
         return queryset.filter(wanted), False
 
+    def get_object(self, *arguments: Any, **named: Any) -> AuditEvent | None:
+        """Return the event to show."""
+        event = super().get_object(*arguments, **named)
+        return event and _harmless(event)
+
     @admin.display(description="user")
     def user(self, event: AuditEvent) -> str:
         """Return the user's name as it was then, with a link to all that this user did."""
@@ -122,6 +128,14 @@ class AuditEventAdmin(admin.ModelAdmin):
     def result(self, event: AuditEvent) -> str:
         """Return the outcome where it is not the usual one."""
         return "" if event.outcome == "success" else str(event.outcome)
+
+
+def _harmless(event: AuditEvent) -> AuditEvent:
+    """Let no text of *event* turn around or hide what stands next to it on the page."""
+    for field in event._meta.fields:
+        if isinstance(value := getattr(event, field.attname), str):
+            setattr(event, field.attname, printable(value))
+    return event
 
 
 def _link(name: str, value: Any, text: str) -> str:
