@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row, kwargs_row, scalar_row, tuple_row
+from psycopg.types.json import JsonbLoader
 
 from . import ddl
 from .errors import ConfigurationError, SchemaError
@@ -139,6 +140,7 @@ def script(
     rls: bool = False,
     id_types: Mapping[str, str] = _DEFAULT_ID_TYPES,
     existing: bool = False,
+    transaction: bool = True,
 ) -> str:
     """
     Return the SQL that :func:`init` runs where there is no table yet, as one transaction for psql.
@@ -146,6 +148,7 @@ def script(
     The server tells the date: a script kept under version control makes the months of the day it is run on. Run again
     it fails and changes nothing. Takes :func:`init`'s arguments; with *existing*, only the grants are left.
 
+    :param transaction: False leaves BEGIN and COMMIT to a tool that says them itself.
     :raises ConfigurationError: an argument can never work.
     """
     roles = Roles(owner, writer, reader, operator)
@@ -161,7 +164,8 @@ def script(
         statements += [ddl.create_table(table, id_types), ddl.create_view(*relations)]
     statements += _grants(roles, relations, existing=existing, rls=rls)
     statements.append(sql.SQL("{};\n").format(template("restore_path")))
-    return template("script").format(statements=sql.SQL("\n").join(statements)).as_string()
+    joined = sql.SQL("\n").join(statements)
+    return (template("script").format(statements=joined) if transaction else joined).as_string()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +240,10 @@ def _begin(connection: Connection[Any], table: str) -> str:
 
 
 def _describe(connection: Connection[Any], table: str) -> _Relation | None:
-    # Not connection.cursor(): the caller's connection may have other placeholders than ours.
+    # Not connection.cursor(): the caller's connection may have other placeholders than ours; and Django's gives JSON as
+    # text.
     cursor = Cursor(connection, row_factory=class_row(_Relation))
+    cursor.adapters.register_loader("jsonb", JsonbLoader)
     return cursor.execute(template("describe_table"), {"table": identifier(table).as_string()}).fetchone()
 
 

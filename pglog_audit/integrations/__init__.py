@@ -1,1 +1,1 @@
-"""Middlewares and extensions for the frameworks that people run; none of them imports its framework."""
+"""Middlewares and extensions for the frameworks that people run; who has no such framework needs none of them."""
