@@ -33,7 +33,8 @@ _ERROR = logging.ERROR
 _MOST_NAMES = 10_000
 _BEFORE = len('[1234567890.1234567,"')
 """Characters before the sentence in a snapshot, at most."""
-_NOTHING: dict[str, Any] = {}
+_NOT_FLAT = 10_000
+"""More dicts than an event has."""
 
 
 class AuditFormatter(logging.Formatter):
@@ -104,7 +105,9 @@ class AuditFormatter(logging.Formatter):
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action was logged and must be a row
             return unreadable(error, time.time())
 
-    def _snapshot(self, record: logging.LogRecord, *, is_for_disk: bool = False) -> bytes | str:
+    def _snapshot(  # noqa: C901 - a call for each step would make a log call dearer by a third
+        self, record: logging.LogRecord, *, is_for_disk: bool = False
+    ) -> bytes | str:
         """Return what the log call says, for the queue: this is what it costs."""
         try:
             given, sentence = record.audit, record.msg  # type: ignore[attr-defined] # is_audit_record
@@ -126,21 +129,23 @@ class AuditFormatter(logging.Formatter):
                 # What is wrong with an action is told with the place that logs it, which the writer does not know.
                 if event["action"] not in self._good_actions and not self._finisher.is_good(event["action"]):
                     return self.format(record)
+                dicts = 0
                 for value in event.values():
-                    # A flat dict, the usual metadata, without a call.
-                    if (
-                        type(value) not in EXACT_TYPES
-                        and not (type(value) is dict and EXACT_TYPES.issuperset(map(type, value.values())))
-                        and not is_exact(value)
-                    ):
-                        return self.format(record)
+                    if type(value) not in EXACT_TYPES:
+                        dicts += 1
+                        # A flat dict, the usual metadata, without a call.
+                        if type(value) is not dict or not EXACT_TYPES.issuperset(map(type, value.values())):
+                            dicts = _NOT_FLAT
+                            if not is_exact(value):
+                                return self.format(record)
                 if record.args or type(sentence) is not str or not self._store_message:
                     sentence = self._sentence(record)
                 said = (record.created, sentence, self.service, event)
                 # The end of a line makes it a copy, as long as it is: what the encoder returns keeps a place four times
                 # as long from being used again.
                 snapshot = _dumps(said) + b"\n"
-                if len(snapshot) <= MAX_PLAIN_LINE and not (is_for_disk and self._has_hint(event, sentence, snapshot)):
+                has_hint = is_for_disk and self._has_hint(event, sentence, snapshot, dicts)
+                if len(snapshot) <= MAX_PLAIN_LINE and not has_hint:
                     return snapshot
         except Exception:  # noqa: BLE001 - whatever the caller's objects do; or JSON has not what they say
             return self.format(record)
@@ -149,14 +154,19 @@ class AuditFormatter(logging.Formatter):
     def _recordable(self, record: logging.LogRecord) -> bytes | str:
         return self._snapshot(record, is_for_disk=True)
 
-    def _has_hint(self, event: Mapping[str, Any], sentence: str | None, snapshot: bytes) -> bool:
-        """Tell whether a name or a text in *snapshot*, of *event* and *sentence*, has a hint of a secret."""
-        metadata = event.get("metadata") or _NOTHING
-        names = (*event, None, *metadata) if type(metadata) is dict else None
-        if names not in self._plain_names:
-            if names is None or not self._finisher.is_plain(event) or "changes" in event:
+    def _has_hint(self, event: Mapping[str, Any], sentence: str | None, snapshot: bytes, dicts: int) -> bool:
+        """
+        Tell whether a name or a text in *snapshot*, of *event* and *sentence*, has a hint of a secret.
+
+        :param dicts: how many fields of *event* are flat dicts, if all others are neither dicts nor lists.
+        """
+        metadata = event.get("metadata")
+        # All names that there are, if it is the one dict: the same ones come again and again.
+        names = (*event, None, *metadata) if dicts == 1 and type(metadata) is dict else None
+        if names is None or names not in self._plain_names:
+            if not self._finisher.is_plain(event):
                 return True
-            if len(self._plain_names) < _MOST_NAMES:
+            if names is not None and len(self._plain_names) < _MOST_NAMES:
                 self._plain_names.add(names)
         text, said = snapshot.decode(), "" if sentence is None else sentence.lower()
         # Whatever may_hold_secret() looks for has one of these.

@@ -302,13 +302,19 @@ def test_no_secret_lies_in_the_journal(database, spool, locked):
     logger.info("GET /?token=hunter2", extra=audit("page.read"))
     logger.info("sent Bearer hunter2", extra=audit("page.read"))
     logger.info("Read", extra=audit("page.read", metadata={"password": "hunter2"}))
+    # The same names as before, and others inside.
+    logger.info("Read", extra=audit("page.read", metadata={"a": {"b": 1}}, user_label="Ada"))
+    logger.info("Read", extra=audit("page.read", metadata={"a": {"password": "hunter2"}}, user_label="Ada"))
+    logger.info("Read", extra=audit("page.read", metadata={"a": 1}, user_label="Ada"))
+    logger.info("Read", extra=audit("page.read", metadata={"a": 1}, user_label={"password": "hunter2"}))
+    logger.info("Read", extra=audit("page.read", metadata="password=hunter2", user_label={"password": "hunter2"}))
     logger.info("Read", extra=audit("page.read", metadata={"a": {"api_key": "hunter2"}}))
     logger.info("Read", extra=audit("page.read", changes={"secret": ["hunter2", "hunter2"]}))
     logger.info("Read", extra=audit("page.read", metadata={"url": "https://ada:hunter2@host/"}))
     logger.info("Read", extra=audit("page.read", colour="token=hunter2"))
     written = b"".join(path.read_bytes() for path in spool.rglob("*") if path.is_file())
-    assert written.count(b"page.read") == 8
+    assert written.count(b"page.read") == 13
     assert b"hunter2" not in written
     locked.close()
     flush(logger)
-    assert_exact(database, 8)
+    assert_exact(database, 13)
