@@ -107,27 +107,29 @@ class Finisher:
         joined = b",".join(snapshots)
         if b"\\" in joined or not joined.isascii() or max(map(len, snapshots)) > MAX_TEXT:
             return None
-        _, sentences, services, events = zip(*orjson.loads(b"[%b]" % joined), strict=True)
-        if not (all(sentences) and len(set(services)) == 1 and self._are_usual(events)):
+        told = orjson.loads(b"[%b]" % joined)
+        sentences = [sentence for _, sentence, _, _ in told]
+        services = {service for _, _, service, _ in told}
+        if not (all(sentences) and len(services) == 1 and self._are_usual([event for _, _, _, event in told])):
             return None
-        said, service = "\n".join(sentences), services[0] or ""
+        said, service = "\n".join(sentences), services.pop() or ""
         # Nothing is escaped: each text stands there as it is, and the first brace begins the event.
-        if "{" in said or "{" in service:
+        if "{" in said or "{" in service or may_hold_secret(said) or may_hold_secret(service):
             return None
-        parts = [snapshot.decode().partition("{") for snapshot in snapshots]
-        fields = [part[2][:-2] for part in parts]
-        if may_hold_secret(said) or may_hold_secret(service) or may_hold_secret("".join(fields)):
+        texts = joined[:-1].decode().split("\n,")
+        fields = [text[text.index("{") + 1 : -1] for text in texts]
+        if may_hold_secret("".join(fields)):
             return None
         late = f'"service":"{service}",' if service else ""
         return [
-            f'{{"occurred_at":{head[1 : head.index(",")]},"outcome":"success","message":"{sentence}",{late}{rest}'
-            for (head, _, _), sentence, rest in zip(parts, sentences, fields, strict=True)
+            f'{{"occurred_at":{text[1 : text.index(",")]},"outcome":"success","message":"{sentence}",{late}{rest}'
+            for text, sentence, rest in zip(texts, sentences, fields, strict=True)
         ]
 
     def _are_usual(self, events: Sequence[dict[str, Any]]) -> bool:
         """Tell whether all fields of all *events* can stand as they are: texts, and a flat metadata."""
         values = [*chain.from_iterable(map(dict.values, events))]
-        kinds = [*map(type, values)]
+        kinds = [type(value) for value in values]  # in less time than map takes
         metadata = [event["metadata"] for event in events if "metadata" in event]
         return (
             _USUAL_NAMES.issuperset(chain.from_iterable(events))

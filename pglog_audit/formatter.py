@@ -133,11 +133,15 @@ class AuditFormatter(logging.Formatter):
                 for value in event.values():
                     if type(value) not in EXACT_TYPES:
                         dicts += 1
-                        # A flat dict, the usual metadata, without a call.
-                        if type(value) is not dict or not EXACT_TYPES.issuperset(map(type, value.values())):
-                            dicts = _NOT_FLAT
-                            if not is_exact(value):
-                                return self.format(record)
+                        if type(value) is dict:
+                            for item in value.values():
+                                if type(item) not in EXACT_TYPES:
+                                    break
+                            else:
+                                continue  # flat, as metadata mostly is: looked through in less time than a call takes
+                        dicts = _NOT_FLAT
+                        if not is_exact(value):
+                            return self.format(record)
                 if record.args or type(sentence) is not str or not self._store_message:
                     sentence = self._sentence(record)
                 said = (record.created, sentence, self.service, event)

@@ -211,7 +211,7 @@ class LineQueue:
         self, items: list[Any], format_record: Callable[[logging.LogRecord], str | None], writer_id: str
     ) -> list[str]:
         """Return the lines of *items*: see :meth:`take`."""
-        if set(map(type, items)) == {bytes}:
+        if {type(item) for item in items} == {bytes}:
             return self._lines_of(items, writer_id)
         return [line for item in items if (line := self.take(item, format_record, writer_id)) is not None]
 
@@ -225,7 +225,8 @@ class LineQueue:
         finished, length, count = finish_all(items), sum(map(len, items)), len(items)
         self._bytes -= length
         self.last_seq = last = self.last_seq + count
-        return lines.with_heads(finished, iter(uuid7, None), range(last - count + 1, last + 1), writer_id)
+        ids = [uuid7() for _ in finished]
+        return lines.with_heads(finished, ids, range(last - count + 1, last + 1), writer_id)
 
     def _guest(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         snapshot = format_record(item) if isinstance(item, logging.LogRecord) else item

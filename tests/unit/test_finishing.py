@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from pglog_audit import AuditFormatter
-from pglog_audit.finishing import finish, finish_all
+from pglog_audit.finishing import Finisher, finish, finish_all
 
 PLAIN = {"action": "page.read", "user_label": "Ada", "metadata": {"pages": 3, "title": "Home", "old": None}}
 
@@ -51,10 +51,19 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_many_are_finished_as_each_is(name):
     """What stands in one event, among others that are as most are, changes none of them."""
+    finish(taken_down())  # so that the names are known
     snapshots = [taken_down(), taken_down(**ODD[name]), taken_down({**PLAIN, "user_label": "Bob"}, "Read it")]
     finished = finish_all(snapshots)
     assert [json.loads(text) for text in finished] == [json.loads(finish(snapshot)) for snapshot in snapshots]
     assert not any(secret in "".join(finished) for secret in ("abc", "hunter2"))
+
+
+def test_what_is_usual_is_finished_as_a_whole(monkeypatch):
+    """Nothing is done one by one with events that are as most are, with a service or without."""
+    finish(taken_down())
+    monkeypatch.setattr(Finisher, "finish", None)
+    for service in (None, "shop"):
+        assert len(finish_all([taken_down(service=service)] * 3)) == 3
 
 
 def test_nothing_can_be_unreadable():
