@@ -8,32 +8,61 @@ Needs PGLOG_AUDIT_CONNINFO, the table (``pglog-audit init``) and ``pip install f
 """
 
 import logging
+import time
+from collections.abc import Iterator
 
-from flask import Flask, g, request
+from flask import Flask, Response, request, stream_with_context
 
-from pglog_audit import AuditHandler, audit, bind_audit_context
-from pglog_audit.integrations.wsgi import AuditMiddleware
+from pglog_audit import AuditHandler, audit
+from pglog_audit.integrations.flask import AuditTrail
 
 logger = logging.getLogger("audit")
 logger.setLevel(logging.INFO)
 logger.addHandler(AuditHandler(service="tickets"))
-
-app = Flask(__name__)
-app.wsgi_app = AuditMiddleware(app.wsgi_app)
+trail = AuditTrail()
 
 
-@app.before_request
-def sign_in() -> None:
-    """Believe a header; yours asks the session."""
-    g.user = request.headers.get("X-User")
-    if g.user:
-        bind_audit_context(user_label=g.user)
+@trail.user_fields
+def user_fields() -> dict[str, object]:
+    """Believe a header; yours asks Flask-Login's current_user."""
+    return {"user_label": request.headers.get("X-User")}
 
 
-@app.post("/tickets")
 def sell_ticket() -> tuple[dict[str, object], int]:
-    if not g.user:
+    if "X-User" not in request.headers:
         logger.warning("Not signed in", extra=audit("ticket.sell", outcome="denied"))
         return {"error": "sign in first"}, 401
     logger.info("Ticket sold", extra=audit("ticket.sell", metadata={"seats": 2}))
     return {"seats": 2}, 201
+
+
+def refund_ticket() -> None:
+    logger.info("Refund asked for", extra=audit("ticket.refund"))
+    raise RuntimeError("the bank does not answer")
+
+
+def export_tickets() -> Response:
+    @stream_with_context
+    def lines() -> Iterator[str]:
+        number = 0
+        try:
+            for number in range(1, 10_000):
+                yield f"ticket {number}\n"
+                time.sleep(0.01)
+        finally:
+            # Also where the client goes away before the end.
+            logger.info("Tickets exported", extra=audit("ticket.export", metadata={"tickets": number}))
+
+    return Response(lines())
+
+
+def create_app() -> Flask:
+    app = Flask(__name__)
+    trail.init_app(app)
+    app.post("/tickets")(sell_ticket)
+    app.post("/refunds")(refund_ticket)
+    app.get("/tickets")(export_tickets)
+    return app
+
+
+app = create_app()

@@ -4,7 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .actions import AuditAction as AuditAction
+    from .actions import audit_action as audit_action
+    from .actions import current_action as current_action
     from .audit_filter import AuditFilter as AuditFilter
+    from .bulk import audit_many as audit_many
     from .context import audit_context as audit_context
     from .context import bind_audit_context as bind_audit_context
     from .errors import AuditError as AuditError
@@ -20,16 +24,22 @@ if TYPE_CHECKING:
     from .handlers import stats as stats
     from .json_formatter import AuditJsonFormatter as AuditJsonFormatter
     from .logging_check import check as check
+    from .on_commit import audit_on_commit as audit_on_commit
     from .postgres_handler import PostgresHandler as PostgresHandler
     from .queue_handler import AuditQueueHandler as AuditQueueHandler
     from .queue_listener import AuditQueueListener as AuditQueueListener
     from .termination import flush_on_sigterm as flush_on_sigterm
     from .timeline import AuditLog as AuditLog
     from .timeline import TimelinePage as TimelinePage
+    from .transactions import insert_event as insert_event
 
 _MODULES = {
     "audit": "event",
     "AuditEvent": "event",
+    "AuditAction": "actions",
+    "audit_action": "actions",
+    "current_action": "actions",
+    "audit_many": "bulk",
     "audit_context": "context",
     "bind_audit_context": "context",
     "AuditError": "errors",
@@ -44,12 +54,14 @@ _MODULES = {
     "stats": "handlers",
     "AuditJsonFormatter": "json_formatter",
     "check": "logging_check",
+    "audit_on_commit": "on_commit",
     "PostgresHandler": "postgres_handler",
     "AuditQueueHandler": "queue_handler",
     "AuditQueueListener": "queue_listener",
     "flush_on_sigterm": "termination",
     "AuditLog": "timeline",
     "TimelinePage": "timeline",
+    "insert_event": "transactions",
 }
 
 __all__ = sorted(_MODULES)

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from . import call_sites
+from . import call_sites, captures
 from .audit_records import take_event
 from .formatter import AuditFormatter
 
@@ -21,12 +21,16 @@ class AuditFilter(logging.Filter):
 
     def __init__(self, name: str = "", **options: Any) -> None:
         super().__init__(name)
-        self._formatter = AuditFormatter(**options)
+        self.formatter = AuditFormatter(**options)
+        """What takes the snapshot."""
         call_sites.expect()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether *record* is an audit record, and attach its snapshot."""
         if not super().filter(record) or not take_event(record):
             return False
-        record.audit_snapshot = self._formatter.format(record)
+        if captures.sinks:
+            captures.capture(record, self.formatter)
+            return False
+        record.audit_snapshot = self.formatter.format(record)
         return True

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import class_row
+from psycopg.types.json import JsonbLoader
 
 from . import ddl, table_names
 from .errors import SchemaError
@@ -57,8 +58,10 @@ class AuditTable:
 
 def describe(connection: Connection[Any], table: str) -> AuditTable | None:
     """Return what the catalog says about *table*, ``name`` or ``schema.name``; None if there is no such table."""
-    # Not connection.cursor(): the caller's connection may have other placeholders than ours.
+    # Not connection.cursor(): the caller's connection may have other placeholders than ours; and Django's gives JSON as
+    # text.
     cursor = Cursor(connection, row_factory=class_row(AuditTable))
+    cursor.adapters.register_loader("jsonb", JsonbLoader)
     return cursor.execute(template("describe_table"), {"table": identifier(table).as_string()}).fetchone()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import diagnostics
 from .logger_tree import all_loggers
@@ -22,9 +22,22 @@ _known: set[int] = set()
 _is_expected = False
 
 
+class Place(NamedTuple):
+    """Where code stands, without holding its frame."""
+
+    code: CodeType
+    instruction: int
+    line: int
+
+    @classmethod
+    def of(cls, frame: FrameType) -> "Place":
+        """Return the place of *frame*, now."""
+        return cls(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+
 @dataclass(slots=True)
 class CallSite:
-    """A place that called ``audit``, and what became of its event so far."""
+    """A place that made an event, and what became of it so far."""
 
     action: object
     code: CodeType
@@ -32,6 +45,8 @@ class CallSite:
     line: int
     bare: str | None = None
     """The logger at which a record of this place arrived without the event."""
+    was_logged: bool = False
+    """Whether it is known that a logger got the event."""
 
     def __str__(self) -> str:
         return f"{self.code.co_filename}:{self.line}"
@@ -61,7 +76,7 @@ class WatchedEvent(dict[str, Any]):
         # Whatever the moment at which the last reference goes, it must not harm whoever drops it.
         if site and not sys.is_finalizing():
             with suppress(Exception):
-                _report(site, was_logged=site.is_within(sys._getframe(1)))
+                _report(site, was_logged=site.was_logged or site.is_within(sys._getframe(1)))
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Let copies, which other processes may log, be plain dicts that stand for this one."""
@@ -94,9 +109,28 @@ def watched(event: dict[str, Any]) -> dict[str, Any]:
     if place in _known:
         return event
     _known.add(place)
+    return _watch(event, Place.of(caller))
+
+
+def watched_at(event: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Return *event*, watched if it is the first that is made for *place*."""
+    number = id(place.code) + place.instruction
+    if not _is_expected or number in _known:
+        return event
+    _known.add(number)
+    return _watch(event, place)
+
+
+def _watch(event: dict[str, Any], place: Place) -> dict[str, Any]:
     first = WatchedEvent(event)
-    unheard[id(first)] = CallSite(event.get("action"), caller.f_code, caller.f_lasti, caller.f_lineno)
+    unheard[id(first)] = CallSite(event.get("action"), *place)
     return first
+
+
+def note_logged(event: object) -> None:
+    """Note that a logger got *event*, whoever drops it later."""
+    if site := unheard.get(id(event)):
+        site.was_logged = True
 
 
 def hear(event: object) -> None:

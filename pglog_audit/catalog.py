@@ -5,29 +5,26 @@ The table is the schema: what is written are the columns that it has and that th
 types. So the same statement serves the full table, one with a user's own columns, and a narrow one of another program.
 """
 
-import ipaddress
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeAlias, TypeVar
 
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import tuple_row
 
 from . import diagnostics
+from .column_types import CHECKS
 from .errors import SchemaError
 from .event import CALLER_FIELDS, WRITER_FIELDS
+from .lines import describe as describe_line
 from .sql import template
 
+T = TypeVar("T")
 REFUSED = "_refused"
 """The key of the metadata that holds the values which their column refuses."""
 
 _FIELDS = CALLER_FIELDS | WRITER_FIELDS
 _NEVER_WRITTEN = "recorded_at"
-_TRUTH_VALUES = frozenset("true false t f yes no y n on off 1 0".split())
-_DIGITS = re.compile(r"\s*[+-]?\d+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Column:
 
     def takes(self, value: Any) -> bool:
         """Tell whether the column's type can hold *value* of a line; True where we do not know."""
-        check = _CHECKS.get(self.base or "")
+        check = CHECKS.get(self.base or "")
         return value is None or check is None or check(value)
 
     @property
@@ -74,15 +71,15 @@ class Table:
         """Our fields whose column is gone or closed though the table is ours: their values go to the metadata."""
         return sorted(CALLER_FIELDS - self.fields.keys()) if "writer_seq" in self.fields else []
 
-    def insert(self, *, are_new: bool = False) -> sql.Composed:
+    def insert(self, statement: str = "insert_events", *, are_new: bool = False) -> sql.Composed:
         """
-        Return the statement that makes rows of the JSON array ``%(lines)s``; a line that is a row makes no second one.
+        Return *statement*, by its name, which makes rows of the JSON array ``%(lines)s``.
 
         :param are_new: no line can be a row: there is no need to look, which takes a tenth of the server's time.
         """
         values = [(column, self._value(field, column)) for field, column in self.fields.items()]
         values += [(column, _with_default(_of("extra", name), column)) for name, column in self.user_columns.items()]
-        return template("insert_events").format(
+        return template(statement).format(
             table=sql.Identifier(self.schema, self.name),
             columns=sql.SQL(", ").join(_name(column.name) for column, _ in values),
             values=sql.SQL(", ").join(value for _, value in values),
@@ -137,21 +134,50 @@ def describe(connection: Connection[Any], table: str, columns: Mapping[str, str]
     :param named_by: where the database's name comes from, for the errors: see :func:`~.conninfo.name_source`.
     :raises SchemaError: there is no such table, or nothing that this role may write.
     """
-    schema, _, name = table.rpartition(".")
-    role = connection.info.user
-    database = f"database {connection.info.dbname}{named_by}"
+    database = f"{connection.info.dbname}{named_by}"
+    steps = description(table, columns, role=connection.info.user, database=database)
     with connection.transaction(), Cursor(connection, row_factory=tuple_row) as cursor:
-        found = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}).fetchone()
-        if found is None:
-            elsewhere = cursor.execute(template("find_elsewhere"), {"name": name}).fetchall()
-            raise SchemaError(_missing(role, table, database, [row[0] for row in elsewhere]))
-        cursor.execute(template("qualify_names"))
-        rows = cursor.execute(template("writer_columns"), {"schema": found[0], "name": found[1]}).fetchall()
+        return answer(steps, lambda query, parameters: cursor.execute(query, parameters).fetchall())
+
+
+Rows: TypeAlias = Sequence[Sequence[Any]]
+Steps: TypeAlias = Generator[tuple[sql.SQL | sql.Composed, Mapping[str, Any]], Rows, T]
+"""Statements with their parameters, each of which wants its rows before the next; in the end their result."""
+
+
+def answer(steps: Steps[T], execute: Callable[[Any, Any], Rows]) -> T:
+    """Return the result of *steps*, whose statements *execute* runs."""
+    try:
+        statement = next(steps)
+        while True:
+            statement = steps.send(execute(*statement))
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return] # the result of steps
+
+
+def description(table: str, columns: Mapping[str, str], *, role: str, database: str) -> Steps[Table]:
+    """
+    Read *table* in a transaction, as :func:`describe` does, on a connection of any kind.
+
+    :param role: who asks, and in which *database*: for the errors.
+    :raises SchemaError: there is no such table, or nothing that this role may write.
+    """
+    schema, _, name = table.rpartition(".")
+    database = f"database {database}"
+    found = yield template("find_table"), {"schema": schema or None, "name": name}
+    if not found:
+        elsewhere = yield template("find_elsewhere"), {"name": name}
+        raise SchemaError(_missing(role, table, database, [row[0] for row in elsewhere]))
+    [place] = found
+    [[path]] = yield template("show_path"), {}
+    yield template("set_path"), {"path": "pg_catalog"}
+    rows = yield template("writer_columns"), {"schema": place[0], "name": place[1]}
+    yield template("set_path"), {"path": path}
     usable = {row[0]: Column(*row[:-1]) for row in rows if row[-1]}
     action = columns.get("action", "action")
     if action not in usable:
         raise SchemaError(_closed(role, table, database, has_action=action in {row[0] for row in rows}))
-    return _table(found[0], found[1], usable, columns)
+    return _table(place[0], place[1], usable, columns)
 
 
 def _missing(role: str, table: str, database: str, elsewhere: Sequence[str]) -> str:
@@ -230,47 +256,6 @@ def _verbatim(text: str) -> sql.SQL:
     return sql.SQL(text.replace("%", "%%"))
 
 
-def _parses(parse: Callable[[str], Any]) -> Callable[[Any], bool]:
-    def check(value: Any) -> bool:
-        try:
-            parse(str(value))
-        except ValueError:
-            return False
-        return not isinstance(value, bool)
-
-    return check
-
-
-def _integer(bits: int) -> Callable[[Any], bool]:
-    limit = 1 << (bits - 1)
-
-    def check(value: Any) -> bool:
-        if isinstance(value, str) and _DIGITS.fullmatch(value) and len(value) < 30:
-            value = int(value)
-        return isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
-
-    return check
-
-
-def _boolean(value: Any) -> bool:
-    return isinstance(value, bool) or str(value).lower() in _TRUTH_VALUES
-
-
-_CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "uuid": _parses(UUID),
-    "inet": _parses(ipaddress.ip_interface),
-    "int2": _integer(16),
-    "int4": _integer(32),
-    "int8": _integer(64),
-    "float8": _parses(float),
-    "numeric": _parses(float),
-    "bool": _boolean,
-    "timestamptz": _parses(datetime.fromisoformat),
-    "timestamp": _parses(datetime.fromisoformat),
-    "date": _parses(datetime.fromisoformat),
-}
-
-
 def move_misfits(event: dict[str, Any], table: Table, *, all_but_text: bool = False) -> bool:
     """
     Move what its column cannot hold from its place in *event* to the metadata, and tell whether anything was.
@@ -292,6 +277,16 @@ def move_misfits(event: dict[str, Any], table: Table, *, all_but_text: bool = Fa
         before = before if isinstance(before, dict) else {"_value": before}
         event["metadata"] = {**metadata, REFUSED: {**before, **refused}}
     return bool(refused)
+
+
+def warn_of_moved(moved: Sequence[str]) -> None:
+    """Tell of the lines that :func:`move_misfits` changed."""
+    diagnostics.warn(
+        "moved",
+        "%d audit event(s) with a value that its column refuses; it is stored in their metadata (first: %s)",
+        len(moved),
+        describe_line(moved[0]),
+    )
 
 
 def _movable(table: Table) -> dict[str, Column]:

@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
 from .conninfo import check_conninfo, describe_conninfo
-from .errors import UnreachableError
+from .errors import AuditError, UnreachableError
 from .options import WriterOptions, check_pool
 from .verdict import words
 
@@ -25,7 +25,7 @@ def find_target(options: WriterOptions) -> tuple[str, Mapping[str, Any]]:
     """
     Return conninfo and further parameters; a callable is asked each time, for tokens that expire.
 
-    :raises UnreachableError: the callable failed.
+    :raises UnreachableError: the callable failed, or says so.
     :raises ConfigurationError: a pool or conninfo that can never work.
     """
     conninfo, parameters = options.conninfo, dict[str, Any]()
@@ -35,6 +35,8 @@ def find_target(options: WriterOptions) -> tuple[str, Mapping[str, Any]]:
     if callable(conninfo):
         try:
             conninfo = conninfo()
+        except AuditError:
+            raise  # it says itself what is wrong
         except Exception as error:  # noqa: BLE001 - the application's code; the database may be there a second later
             raise UnreachableError(f"the conninfo callable failed with {type(error).__name__}") from None
     return check_conninfo(conninfo or ""), parameters

@@ -23,6 +23,8 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class _Scope(NamedTuple):
     request: dict[str, Any] | None
     block: Mapping[str, Any]
+    late: Callable[[], Mapping[str, Any]] | None = None
+    """What gives further fields of the request, each time that an event is logged."""
 
 
 NO_SCOPE = _Scope(None, _NOTHING)
@@ -33,10 +35,19 @@ get_scope = _scope.get
 
 def current_context() -> Mapping[str, Any]:
     """Return the fields in force here; the caller must not change them."""
-    request, block = _scope.get()
+    scope = _scope.get()
+    request, block, late = scope
+    if late is not None:
+        request = {**_ask(late, scope), **(request or _NOTHING)}
     if not request:
         return block
     return {**request, **block} if block else request
+
+
+def current_field(name: str) -> Any:
+    """Return the field *name* in force here, or None, and ask nobody for it."""
+    request, block, _ = _scope.get()
+    return block[name] if name in block else (request or _NOTHING).get(name)
 
 
 @contextmanager
@@ -80,6 +91,16 @@ def bind_audit_context(**fields: Any) -> None:
         scope.request.update(fields)
 
 
+def bind_late_context(late: Callable[[], Mapping[str, Any]]) -> None:
+    """
+    Let *late* give further fields of every later event of the running request; for middlewares.
+
+    It is called by each log call of an event, in the thread that logs, so that what costs something to find out is not
+    found out in vain. What :func:`bind_audit_context` gives wins.
+    """
+    _scope.set(_scope.get()._replace(late=late))
+
+
 @contextmanager
 def request_context(**fields: Any) -> Iterator[None]:
     """Open the scope of one request, which :func:`bind_audit_context` changes; for middlewares."""
@@ -104,9 +125,15 @@ class RequestContext:
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call *function* as a part of the request."""
+        with self.entered():
+            return function(*args, **kwargs)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let the block be a part of the request."""
         token = _scope.set(self._inside)
         try:
-            return function(*args, **kwargs)
+            yield
         finally:
             # A block that a generator entered in this piece of the response goes on in the next.
             self._inside = _scope.get()
@@ -123,7 +150,20 @@ def _is_pooled(thread: threading.Thread) -> bool:
 
 
 def _request_scope(fields: Mapping[str, Any]) -> _Scope:
-    return _Scope({**current_context(), **fields}, _NOTHING)
+    request, block, late = _scope.get()
+    return _Scope({**(request or _NOTHING), **block, **fields}, _NOTHING, late)
+
+
+def _ask(late: Callable[[], Mapping[str, Any]], scope: _Scope) -> Mapping[str, Any]:
+    # What is logged while it looks is not to ask again.
+    token = _scope.set(scope._replace(late=None))
+    try:
+        return late()
+    except Exception as error:  # noqa: BLE001 - the application's code, inside a log call
+        diagnostics.warn("late", "Who is acting could not be found out: %s", type(error).__name__)
+        return _NOTHING
+    finally:
+        _scope.reset(token)
 
 
 def _leave(token: Token[_Scope], inside: _Scope, around: _Scope) -> None:

@@ -5,6 +5,7 @@ Errors of the package::
     |__ ConfigurationError   (also ValueError)
     |__ SchemaError
     |__ SpoolError
+    |__ TransactionError
     |__ UnreachableError
 
 Database errors are psycopg's own and pass through unwrapped.
@@ -25,6 +26,10 @@ class SchemaError(AuditError):
 
 class SpoolError(AuditError):
     """The spool or a part of it cannot be used; the message says which path, what is wrong and what to do."""
+
+
+class TransactionError(AuditError):
+    """An event cannot share the fate of that transaction; the message says why, and what to do instead."""
 
 
 class UnreachableError(AuditError):

@@ -18,7 +18,7 @@ import orjson
 from . import call_sites, diagnostics, libraries
 from .careful_lines import outcome_of
 from .cleaning import Cleaner, may_hold_secret
-from .context import NO_SCOPE, current_context, get_scope
+from .context import NO_SCOPE, current_context, current_field, get_scope
 from .errors import ConfigurationError
 from .finishing import EXACT_TYPES, MAX_PLAIN_LINE, Finisher, completed, is_exact, unreadable
 from .libraries import TRACER
@@ -90,6 +90,8 @@ class AuditFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, finished; never raises."""
         snapshot = record.__dict__.get("audit_snapshot")
+        if isinstance(snapshot, Mapping):  # taken by audit_on_commit, at the time of the call
+            snapshot = snapshot.get(self)
         if snapshot is not None:
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
         try:
@@ -221,7 +223,7 @@ def _with_trace_id(event: Mapping[str, Any]) -> Mapping[str, Any]:
     if is_id(event.get("trace_id")):
         return event
     # An empty one of the call's hides that of the context.
-    found = current_context().get("trace_id") if "trace_id" in event else None
+    found = current_field("trace_id") if "trace_id" in event else None
     if not is_id(found):
         found = libraries.trace_id()
     return event if found is None else {**event, "trace_id": found}

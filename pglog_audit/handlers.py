@@ -73,7 +73,6 @@ class AuditHandler(UnlockedHandler):
         """The writer while it is held, for handle() alone: not where a subclass has an emit() of its own."""
         self._heard_names: set[str] = set()
         """The loggers that events came from."""
-        self._is_noop = not (self.is_enabled and self.options.configured)
         # At last: logging would close a handler that was refused half-made.
         super().__init__(level)
         self.formatter: AuditFormatter
@@ -115,13 +114,17 @@ class AuditHandler(UnlockedHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the snapshot of *record*."""
-        if self._is_noop:
+        if not self.has_database():
             return
         try:
             writer = self._writer if self._is_holding and self._writer else self._take_writer()
             writer.submit(self._take_snapshot(record))
         except Exception:  # noqa: BLE001 - logging's own rule: a log call never raises
             self.handleError(record)
+
+    def has_database(self) -> bool:
+        """Tell whether there is a database to write to; asked before the writer is taken."""
+        return self.is_enabled and self.options.configured
 
     def _take_writer(self) -> AuditQueueListener:
         """Hold the process's writer for this target, at the first record and after somebody closed this handler."""

@@ -26,6 +26,12 @@ def trace_id() -> str | None:
     return next(iter(_ask(TRACER, _opentelemetry)), None)
 
 
+def find(name: str, *attributes: str) -> tuple[Any, ...]:
+    """Return *attributes* of the module *name*, as far as the application imported it and it has them."""
+    module = sys.modules.get(name)
+    return tuple(getattr(module, attribute) for attribute in attributes if hasattr(module, attribute))
+
+
 def _ask(name: str, read: Callable[[Any], Sequence[Any]]) -> Sequence[Any]:
     try:
         return read(sys.modules[name])

@@ -225,8 +225,8 @@ class LineQueue:
         finished, length, count = finish_all(items), sum(map(len, items)), len(items)
         self._bytes -= length
         self.last_seq = last = self.last_seq + count
-        ids = [uuid7() for _ in finished]
-        return lines.with_heads(finished, ids, range(last - count + 1, last + 1), writer_id)
+        new_ids = [uuid7() for _ in finished]
+        return lines.with_heads(finished, new_ids, range(last - count + 1, last + 1), writer_id)
 
     def _guest(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         snapshot = format_record(item) if isinstance(item, logging.LogRecord) else item

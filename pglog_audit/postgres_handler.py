@@ -252,12 +252,7 @@ class PostgresHandler(UnlockedHandler):
             moved = [catalog.move_misfits(event, table, all_but_text=True) for event in events]
         if not any(moved):
             return None
-        diagnostics.warn(
-            "moved",
-            "%d audit event(s) with a value that its column refuses; it is stored in their metadata (first: %s)",
-            sum(moved),
-            lines.describe(chunk[moved.index(True)]),
-        )
+        catalog.warn_of_moved([line for line, was_moved in zip(chunk, moved, strict=True) if was_moved])
         return [
             lines.render(event) if was_moved else line
             for event, was_moved, line in zip(events, moved, chunk, strict=True)

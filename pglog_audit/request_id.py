@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from . import libraries
-from .context import current_context
+from .context import current_field
 from .errors import ConfigurationError
 from .references import resolve
 
@@ -57,7 +57,7 @@ def _source(given: Any) -> list[Source]:
 
 
 def _from_context(_: logging.LogRecord) -> Any:
-    return current_context().get("request_id")
+    return current_field("request_id")
 
 
 def _from_libraries(_: logging.LogRecord) -> Any:

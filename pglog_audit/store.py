@@ -61,6 +61,11 @@ class Store:
             self._after(error)
             raise
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection of its own is kept."""
+        return self._connection is not None and not self._connection.closed
+
     def close(self) -> None:
         """Close the connection, unless it belongs to a pool; the next batch opens another."""
         connection, self._connection = self._connection, None

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from . import call_sites
+from . import call_sites, captures
 from .audit_records import take_event
 from .errors import ConfigurationError
 from .formatter import AuditFormatter
@@ -45,5 +45,8 @@ class UnlockedHandler(logging.Handler):
                 return False
             if isinstance(passed, logging.LogRecord):  # 3.12: a filter may replace the record
                 record = passed
-        self.emit(record)
+        if captures.sinks:
+            captures.capture(record, self.formatter or AuditFormatter())
+        else:
+            self.emit(record)
         return True

@@ -1,19 +1,25 @@
 """The command line: ``pglog-audit``."""
 
 import sys
+from collections.abc import Sequence
 
 _EXTRAS = {"click": "cli", "rich": "cli", "starlette": "demo", "uvicorn": "demo"}
 
 
-def main() -> None:
-    """Run the command that the shell asked for; exit 2 and name the extra if a package of it is missing."""
+def main(arguments: Sequence[str] | None = None, name: str = "pglog-audit") -> None:
+    """
+    Run a command, and exit with its status; with 2, and the name of the extra, if a package of it is missing.
+
+    :param arguments: by default those that the shell gave.
+    :param name: what the command is called in its help.
+    """
     if sys.stdout is None:  # the shell's >&-
         print("Error: the output cannot be written: it is closed", file=sys.stderr)
         sys.exit(5)
     try:
         from .commands import cli
 
-        cli(prog_name="pglog-audit")
+        cli(arguments, prog_name=name)
     except ImportError as error:
         extra = _missing_extra(error)
         if extra is None:

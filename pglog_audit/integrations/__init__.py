@@ -1,1 +1,1 @@
-"""Middlewares, filters and extensions for the frameworks that people run; none of them imports its framework."""
+"""Middlewares, filters and extensions for what people run; who has no such framework needs none of them."""

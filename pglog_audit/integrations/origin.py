@@ -1,13 +1,14 @@
 """Where a request comes from, by the rules that all middlewares share: its id, its client's address and program."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from uuid_utils import uuid7
 
+from ..context import get_scope
 from ..errors import ConfigurationError
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -38,7 +39,9 @@ class OriginRules:
         """Return what the events of a request share; *peer* is the server's word for who sent it."""
         fields = {}
         if self.header is not None:
-            fields["request_id"] = _request_id(headers(self.header.lower()))
+            # Inside of another middleware of ours the request has its id, which goes back to the client.
+            around = (get_scope().request or {}).get("request_id")
+            fields["request_id"] = around or _request_id(headers(self.header.lower()))
         if client := self._client(headers, peer):
             fields["source_ip"] = str(client)
         if user_agent := " ".join(headers("user-agent")):
@@ -57,6 +60,13 @@ class OriginRules:
                 break
             client = before
         return client
+
+
+def environ_values(environ: Mapping[str, Any], name: str) -> list[str]:
+    """Return what *environ*, of WSGI (PEP 3333) or as Django makes one, has of the header *name*."""
+    # The server has joined the lines of one name with commas.
+    value = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+    return [] if value is None else [value]
 
 
 def _request_id(values: list[str]) -> str:

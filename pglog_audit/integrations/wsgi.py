@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from ..context import RequestContext
-from .origin import OriginRules
+from .origin import OriginRules, environ_values
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
@@ -53,7 +53,7 @@ class AuditMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Run the application, and later its response, in the context of its request."""
-        fields = self._rules.fields(partial(_header_values, environ), environ.get("REMOTE_ADDR", ""))
+        fields = self._rules.fields(partial(environ_values, environ), environ.get("REMOTE_ADDR", ""))
         context = RequestContext(**fields)
         start = start_response
         if header := self._rules.header:
@@ -81,12 +81,6 @@ def _start(
         return start_response(status, [*others, (header, request_id)], *([exc_info] if exc_info else []))
     finally:
         exc_info = None  # its traceback may hold this very frame (PEP 3333)
-
-
-def _header_values(environ: WSGIEnvironment, name: str) -> list[str]:
-    # The server has joined the lines of one name with commas.
-    value = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
-    return [] if value is None else [value]
 
 
 class _Response:

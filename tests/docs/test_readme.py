@@ -14,6 +14,7 @@ from textwrap import indent
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
+import flask
 import httpx
 import psycopg
 import pytest
@@ -138,32 +139,82 @@ def test_what_makes_no_row(reader, logger) -> None:
 
 
 def test_who_is_acting(reader, logger) -> None:
-    """A block's fields, and those that a FastAPI dependency binds, stand on the rows; each id is its response's."""
-    names = reader.follow(
-        "Who is acting",
-        __name__=__name__,
-        logger=logger,
-        audit=audit,
-        user=ALICE,
-        find_user={"alice's session": ALICE}.__getitem__,
-    )
+    """A block's fields stand on its rows."""
+    reader.follow("Who is acting", logger=logger, audit=audit, user=ALICE)
+    assert [(row["user_id"], row["user_label"]) for row in reader.rows()] == [(ALICE.id, "alice")]
+
+
+def test_fastapi_and_starlette(reader, logger) -> None:
+    """What a dependency binds stands on the rows of its request; each id is its response's, that of an error too."""
+    names = reader.follow("FastAPI and Starlette", __name__=__name__, find_user={"alice's session": ALICE}.__getitem__)
     path = f"/events/{uuid4()}/publish"
     made, taken = asyncio.run(post(names["app"], path, {}, {"X-Request-ID": "taken/1"}))
     assert taken == "taken/1"
-    archived = names["site"].test_client().post(f"/events/{uuid4()}/archive", headers={"User-Agent": "Test"})
+    names["logger"] = None
+    [failed] = asyncio.run(post(names["app"], path, {"X-Request-ID": "failed/1"}))
+    assert failed == "failed/1"
     rows = reader.rows()
-    assert [row["request_id"] for row in rows] == [None, made, "taken/1", archived.headers["X-Request-ID"]]
-    assert {(row["user_id"], row["user_label"]) for row in rows[:3]} == {(ALICE.id, "alice")}
-    assert [(str(row["source_ip"]), row["user_agent"]) for row in rows[2:]] == [
-        ("127.0.0.1", f"python-httpx/{httpx.__version__}"),
-        ("127.0.0.1", "Test"),
-    ]
+    assert [row["request_id"] for row in rows] == [made, "taken/1"]
+    assert {(row["user_id"], row["user_label"]) for row in rows} == {(ALICE.id, "alice")}
+    assert {(str(row["source_ip"]), row["user_agent"]) for row in rows} == {
+        ("127.0.0.1", f"python-httpx/{httpx.__version__}")
+    }
+
+
+def test_flask(reader, logger) -> None:
+    """A view's event has the user that the function tells, and the id of its response."""
+    site = reader.follow("Flask", __name__=__name__)["site"]
+
+    @site.before_request
+    def sign_in():
+        flask.g.user = ALICE
+
+    @site.get("/")
+    def view():
+        logger.info("Seen", extra=audit("page.view"))
+        return "seen"
+
+    reply = site.test_client().get("/")
+    [row] = reader.rows()
+    assert (row["user_id"], row["user_label"], row["request_id"]) == (ALICE.id, "alice", reply.headers["X-Request-ID"])
+
+
+MANAGE = """
+import os, sys
+from django.core.management import execute_from_command_line
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+execute_from_command_line(sys.argv)
+"""
+SETTINGS = """
+from psycopg.conninfo import conninfo_to_dict
+rest = conninfo_to_dict({conninfo!r})
+DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", "NAME": rest.pop("dbname"), "OPTIONS": rest}}}}
+INSTALLED_APPS, MIDDLEWARE, USE_TZ = ["django.contrib.auth", "django.contrib.contenttypes"], [], True
+"""
+
+
+def test_django(bare_reader) -> None:
+    """A project with the lines of README.md has the table that its settings ask for, and its commands read it."""
+    bare_reader.database.execute("CREATE ROLE app LOGIN")
+    settings, console, more = read_sections()["Django"]
+    (bare_reader.home / "manage.py").write_text(MANAGE)
+    text = SETTINGS.format(conninfo=bare_reader.owner) + settings.text + more.text
+    (bare_reader.home / "settings.py").write_text(text)
+    for command, expected in console.commands:
+        bare_reader.compare(Block("text", expected, console.line), bare_reader.shell(command))
+    [found] = bare_reader.database.rows(
+        "SELECT format_type(atttypid, NULL) FROM pg_attribute"
+        " WHERE attrelid = 'audit_log'::regclass AND attname = 'target_id'"
+    )
+    assert found == {"format_type": "bigint"}
+    assert run_as(bare_reader.writer, "INSERT INTO audit_log (action) VALUES ('a.b')")
 
 
 async def post(app, path, *headers):
     """Send a request with each of *headers*, and return the request ids of the responses."""
     cookies = {"session": "alice's session"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://site", cookies=cookies) as client:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://site", cookies=cookies) as client:
         return [(await client.post(path, headers=each)).headers["X-Request-ID"] for each in headers]
 
 

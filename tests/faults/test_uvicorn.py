@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.children import PROGRAMS
 from tests.faults.web import assert_whole, ended_writers, serve
+from tests.support import PROGRAMS as DJANGO
 from tests.support import sessions, wait_until
 
 pytestmark = pytest.mark.faults
@@ -57,4 +58,13 @@ def test_row_22_reload_under_load(database, tmp_path):
         site.wait_until(lambda: source.touch() or site.wait_for_answers(50) or ended_writers(database))
         site.wait_for_answers()
         site.end(signal.SIGTERM)
+    assert_whole(database, site)
+
+
+def test_row_19_django_has_no_lifespan(database):
+    """The middleware around Django answers for it: no answered request lacks its row, under the id of its response."""
+    command = ("uvicorn", "django_asgi:application", "--port", "{port}", "--log-level", "error")
+    with serve(database, *command, cwd=DJANGO) as site, site.load("/seen", "/seen-async"):
+        site.wait_for_answers(50)
+        assert site.end(signal.SIGTERM) == (-signal.SIGTERM, "")
     assert_whole(database, site)

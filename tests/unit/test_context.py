@@ -4,12 +4,19 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anyio.to_thread
 import pytest
 
 from pglog_audit import audit_context, bind_audit_context
-from pglog_audit.context import RequestContext, current_context, request_context
+from pglog_audit.context import (
+    RequestContext,
+    bind_late_context,
+    current_context,
+    current_field,
+    request_context,
+)
 from tests.support import warnings
 
 
@@ -279,3 +286,52 @@ def test_a_block_goes_on_in_the_next_piece(run):
         seen.append(run(lambda: request.run(next, generator)))
         assert current_context() == {}
     assert seen == [{}, {"user_id": 1}, {"user_id": 1}, {}]
+
+
+# Who is found out late
+
+
+def test_late_fields_are_asked_for_each_time() -> None:
+    """Each event asks anew, so that a user who signs in meanwhile counts; outside of the request nobody asks."""
+    users = iter(["alice", "bob"])
+    with request_context(request_id="r"):
+        bind_late_context(lambda: {"user_label": next(users)})
+        assert [current_context()["user_label"] for _ in range(2)] == ["alice", "bob"]
+    assert current_context() == {}
+
+
+def test_what_is_bound_wins_over_late_fields() -> None:
+    """Who knows better says so, for the request or for a block."""
+    with request_context():
+        bind_late_context(lambda: {"user_label": "alice", "tenant_id": 1, "user_id": 1})
+        bind_audit_context(user_label="bob")
+        with audit_context(tenant_id=2):
+            assert current_context() == {"user_label": "bob", "tenant_id": 2, "user_id": 1}
+
+
+def test_what_is_logged_while_it_is_found_out_does_not_ask_again() -> None:
+    """A look-up that logs an event ends, and what it binds remains."""
+
+    def look_up() -> dict[str, Any]:
+        bind_audit_context(tenant_id=len(current_context()))
+        return {"user_label": "alice"}
+
+    with request_context():
+        bind_late_context(look_up)
+        assert current_context() == {"user_label": "alice", "tenant_id": 0}
+
+
+def test_a_late_look_up_that_fails_leaves_the_rest(caplog) -> None:
+    """The event has its other fields, and a warning says what failed, without the text, which may hold a secret."""
+    with request_context(request_id="r"):
+        bind_late_context(lambda: {}["the user's password"])
+        assert current_context() == {"request_id": "r"}
+    assert "Who is acting could not be found out: KeyError" in caplog.text
+    assert "password" not in caplog.text
+
+
+def test_a_single_field_asks_nobody() -> None:
+    """The request's id is known without its user."""
+    with request_context(request_id="r"):
+        bind_late_context(lambda: 1 / 0)
+        assert (current_field("request_id"), current_field("user_id")) == ("r", None)

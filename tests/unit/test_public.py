@@ -68,8 +68,12 @@ def test_every_public_name_is_documented(name):
 
 LIGHT = [
     "audit",
+    "audit_action",
     "audit_context",
+    "audit_many",
     "bind_audit_context",
+    "current_action",
+    "AuditAction",
     "AuditEvent",
     "AuditError",
     "ConfigurationError",
@@ -109,6 +113,28 @@ def test_without_libpq_an_event_can_be_reported():
     """Code that logs runs where no driver is installed: the audit extra is just a dict."""
     program = f"{WITHOUT_LIBPQ}\nfrom pglog_audit import audit\nprint(audit('a.b'))"
     assert run(program) == "{'audit': {'action': 'a.b'}}\n"
+
+
+def test_without_the_libraries_of_others_all_loads():
+    """SQLAlchemy, Django, pytest and the frameworks are the application's: nothing of ours imports them."""
+    absent = ["sqlalchemy", "django", "pytest", "sentry_sdk", "starlette", "flask", "celery", "asyncpg"]
+    program = f"""
+import sys
+sys.modules.update(dict.fromkeys({absent}))
+import pglog_audit, pglog_audit.testing
+for name in pglog_audit.__all__:
+    getattr(pglog_audit, name)
+for call in (pglog_audit.insert_event, lambda c, extra: pglog_audit.audit_on_commit(c, "a", "b", extra=extra)):
+    try:
+        call(object(), pglog_audit.audit("a.b"))
+    except pglog_audit.AuditError as error:
+        print(str(error).split(":")[0])
+"""
+    assert run(program).splitlines() == [
+        "insert_event takes a connection of psycopg or Django, or a Session or Connection of SQLAlchemy, not a "
+        "builtins.object",
+        "audit_on_commit takes a Session or AsyncSession of SQLAlchemy or a connection of Django",
+    ]
 
 
 def test_another_import_error_is_not_hidden():

@@ -1,0 +1,53 @@
+"""The types of columns: which values of a line each of them can hold, as far as we know."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+_TRUTH_VALUES = frozenset("true false t f yes no y n on off 1 0".split())
+_DIGITS = re.compile(r"\s*[+-]?\d+\s*")
+
+
+def _parses(parse: Callable[[str], Any]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        try:
+            parse(str(value))
+        except ValueError:
+            return False
+        return not isinstance(value, bool)
+
+    return check
+
+
+def _integer(bits: int) -> Callable[[Any], bool]:
+    limit = 1 << (bits - 1)
+
+    def check(value: Any) -> bool:
+        if isinstance(value, str) and _DIGITS.fullmatch(value) and len(value) < 30:
+            value = int(value)
+        return isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit
+
+    return check
+
+
+def _boolean(value: Any) -> bool:
+    return isinstance(value, bool) or str(value).lower() in _TRUTH_VALUES
+
+
+CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "uuid": _parses(UUID),
+    "inet": _parses(ipaddress.ip_interface),
+    "int2": _integer(16),
+    "int4": _integer(32),
+    "int8": _integer(64),
+    "float8": _parses(float),
+    "numeric": _parses(float),
+    "bool": _boolean,
+    "timestamptz": _parses(datetime.fromisoformat),
+    "timestamp": _parses(datetime.fromisoformat),
+    "date": _parses(datetime.fromisoformat),
+}
+"""Checks by the type's name in pg_type."""

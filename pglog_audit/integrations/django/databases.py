@@ -1,0 +1,120 @@
+"""
+Where Django's databases are, as the writer's thread finds it out when it connects.
+
+A test run puts a database of its own in the place of each one, and drops it at the end. So nothing is asked before the
+first record; a database that stands in the settings is left alone as long as tests run; and while a database is made
+or dropped, which a connection of ours would prevent, there is none.
+"""
+
+import os
+import sys
+import weakref
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django.db import connections
+from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.backends.signals import connection_created
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo
+
+from ...errors import ConfigurationError, UnreachableError
+
+_TESTING = ("test", "testserver")
+"""Commands of ``manage.py`` that make databases of their own."""
+
+_names: dict[str, Any] = {}
+"""The databases of the settings, by alias."""
+_is_test_run = False
+_maintenance: "weakref.ref[Any] | None" = None
+"""The connection over which Django makes and drops databases."""
+
+
+class Holder(Protocol):
+    """Who has a connection to one of these databases."""
+
+    def release(self) -> None:
+        """Write what is queued, and close the connection."""
+
+
+_holders: "weakref.WeakSet[Holder]" = weakref.WeakSet()
+
+
+@dataclass(frozen=True)
+class DatabaseConninfo:
+    """The connection string of the database *alias*, to be called whenever somebody connects."""
+
+    alias: str
+
+    def __call__(self) -> str:
+        """
+        Return it, with what the settings say now.
+
+        :raises UnreachableError: there is no database to write to now.
+        :raises ConfigurationError: it is no PostgreSQL.
+        """
+        connection = connections[self.alias]
+        if connection.vendor != "postgresql":
+            raise ConfigurationError(f"the database {self.alias!r} of DATABASES is no PostgreSQL: name one that is")
+        if _maintenance is not None and getattr(_maintenance(), "connection", None) is not None:
+            raise UnreachableError("Django makes or drops a test database")
+        name = connection.settings_dict["NAME"]
+        if is_test_run() and name == _names.get(self.alias, name):
+            raise UnreachableError(f"tests are run, and {name!r} is no test database: events wait until there is one")
+        return _conninfo(connection)
+
+
+def is_postgresql(alias: str) -> bool:
+    """Tell whether the database *alias* of the settings is one; true where that cannot be found out."""
+    try:
+        return bool(connections[alias].vendor == "postgresql")
+    except Exception:  # noqa: BLE001 - inside a log call; the writer says what is wrong
+        return True
+
+
+def is_test_run() -> bool:
+    """Tell whether this process runs, or ran, tests."""
+    global _is_test_run
+    _is_test_run = (
+        _is_test_run
+        or sys.argv[1:2] in [[name] for name in _TESTING]
+        or ("pytest" in sys.modules and "PYTEST_VERSION" in os.environ)
+        # What setup_test_environment() leaves, whoever calls it.
+        or hasattr(sys.modules.get("django.core.mail"), "outbox")
+    )
+    return _is_test_run
+
+
+def remember_databases() -> None:
+    """Note which databases the settings name, and let go of them whenever Django makes or drops one."""
+    for alias, given in connections.settings.items():
+        _names.setdefault(alias, given["NAME"])
+    connection_created.connect(_on_connection, dispatch_uid="pglog_audit")
+
+
+def add_holder(holder: Holder) -> None:
+    """Have *holder* let go before a database is made or dropped."""
+    _holders.add(holder)
+
+
+def _on_connection(connection: Any, **_: object) -> None:
+    global _maintenance
+    if connection.alias != NO_DB_ALIAS:
+        return
+    is_test_run()
+    for holder in list(_holders):
+        holder.release()
+    _maintenance = weakref.ref(connection)
+    # A batch may have come in between.
+    for holder in list(_holders):
+        holder.release()
+
+
+def _conninfo(connection: Any) -> str:
+    """Return what libpq needs of the parameters of *connection*, which Django's backend has for psycopg."""
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    given = {name: value for name, value in connection.get_connection_params().items() if name in known and value}
+    if role := connection.settings_dict["OPTIONS"].get("assume_role"):
+        escaped = role.replace("\\", "\\\\").replace(" ", "\\ ")
+        given["options"] = " ".join(filter(None, (given.get("options"), f"-c role={escaped}")))
+    return make_conninfo("", **given)

@@ -1,0 +1,258 @@
+"""A real Django project: its migration, its requests, its admin page, its commands and its test runner."""
+
+import json
+import re
+import subprocess
+from uuid import UUID, uuid4
+
+import django
+import pytest
+
+from tests.conftest import WRITER
+from tests.support import run_program
+
+SINCE_5 = pytest.mark.skipif(django.VERSION < (5,), reason="Django 4.2 has no auser()")
+TABLE = "SELECT obj_description('audit_log'::regclass) AS comment, relowner::regrole::text AS owner FROM pg_class"
+TYPES = (
+    "SELECT attname, atttypid::regtype::text AS type FROM pg_attribute"
+    " WHERE attrelid = 'audit_log'::regclass AND attname IN ('user_id', 'impersonator_id', 'target_id') ORDER BY 1"
+)
+
+
+def run(program: str, database, *arguments: str, status: int = 0, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run one of the Django programs as the owner, to its end."""
+    done = run_program(f"{program}.py", database.owner, *arguments, python=("-W", "error"), **environ)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def manage(database, *arguments: str, **environ: str) -> str:
+    """Run a command of ``manage.py``, and return what it printed."""
+    return run("django_shop", database, *arguments, **environ).stdout
+
+
+# The migration
+
+
+def test_migrate_makes_the_table(empty_database) -> None:
+    """In an empty database it is there with view, guards and the user model's key; a second time nothing happens."""
+    manage(empty_database, "migrate", "-v0")
+    [found] = empty_database.rows(f"{TABLE} WHERE oid = 'audit_log'::regclass")
+    assert found["comment"].startswith("pglog_audit schema 1")
+    assert [(row["attname"], row["type"]) for row in empty_database.rows(TYPES)] == [
+        ("impersonator_id", "bigint"),
+        ("target_id", "uuid"),
+        ("user_id", "bigint"),
+    ]
+    assert empty_database.rows("SELECT * FROM audit_timeline") == []
+    manage(empty_database, "migrate", "pglog_audit", "zero", "-v0")
+    manage(empty_database, "migrate", "-v0")
+    assert "No changes" in manage(empty_database, "makemigrations", "--check", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "types"),
+    [
+        ("django_people.UuidUser", {}, ("uuid", "uuid", "uuid")),
+        ("django_people.NamedUser", {"ID_TYPES": {"target_id": "bigint"}}, ("text", "text", "bigint")),
+    ],
+)
+def test_the_sql_of_the_migration(empty_database, model, settings, types) -> None:
+    """It has the key of each user model, and the ids that the settings ask for."""
+    shown = manage(empty_database, "sqlmigrate", "pglog_audit", "0001", USER_MODEL=model, SETTINGS=json.dumps(settings))
+    found = [
+        re.search(rf"^    {name} (\w+),$", shown, re.MULTILINE)[1]
+        for name in ("user_id", "impersonator_id", "target_id")
+    ]
+    assert tuple(found) == types
+    assert shown.count("BEGIN;") == shown.count("COMMIT;") == 1
+
+
+def test_a_table_that_is_there_is_used(database) -> None:
+    """If its ids are those of the user model, or of the settings; otherwise the migration says which is not."""
+    done = run("django_shop", database, "migrate", "-v0", status=1)
+    assert "SchemaError: user_id of public.audit_log is uuid, not bigint" in done.stderr
+    manage(
+        database, "migrate", "-v0", SETTINGS=json.dumps({"ID_TYPES": {"user_id": "uuid", "impersonator_id": "uuid"}})
+    )
+    assert {row["type"] for row in database.rows(TYPES)} == {"uuid"}
+
+
+def test_another_database_gets_no_table_and_no_events(empty_database) -> None:
+    """With SQLite the migration does nothing; of the events, one warning tells, and the end is not held up."""
+    lite = json.dumps({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"})
+    done = run("django_shop", empty_database, "migrate", "-v0", DATABASE=lite, EARLY="1")
+    assert done.stderr.count("\n") == 1
+    assert "'default' of DATABASES is no PostgreSQL: audit events are not stored" in done.stderr
+
+
+@pytest.mark.parametrize("given", ["ID_TYPE", "HEADERS"])
+def test_a_misspelt_setting_is_refused(empty_database, given) -> None:
+    """The mistake shows with the names that there are."""
+    done = run("django_requests", empty_database, status=1, SETTINGS=json.dumps({given: {}}))
+    names = "HEADER, TRUSTED_PROXIES, ID_TYPES, WRITER, READER"
+    assert f"PGLOG_AUDIT is {{'{given}': …}}: it must be a dict with some of {names}" in done.stderr
+
+
+# Requests
+
+
+def ask(database, *paths: str) -> tuple[list, int, str]:
+    """Ask for *paths*, and return the responses, how often a user was looked up, and what stderr has."""
+    done = run("django_requests", database, *paths)
+    *responses, queries = map(json.loads, done.stdout.splitlines())
+    return responses, queries, done.stderr
+
+
+def test_the_user_is_asked_for_by_a_log_call_alone(empty_database) -> None:
+    """A request that logs nothing loads no user; one that logs has the user's key and name."""
+    responses, queries, _ = ask(empty_database, "seen?quiet", "seen?quiet", "seen")
+    assert (len(responses), queries) == (3, 1)
+    [row] = empty_database.rows()
+    assert (row["user_id"], row["user_label"], row["request_id"]) == (1, "alice", responses[2][1])
+    assert str(row["source_ip"]) == "127.0.0.1"
+
+
+@pytest.mark.parametrize("path", ["enter", pytest.param("async:/enter-async", marks=SINCE_5)])
+def test_who_signs_in_acts_from_then_on(empty_database, path) -> None:
+    """Before login() the event has no user, after it this one."""
+    ask(empty_database, path)
+    assert [(row["action"], row["user_label"]) for row in empty_database.rows()] == [
+        ("user.ask", None),
+        ("user.enter", "alice"),
+    ]
+
+
+def test_a_middleware_that_knows_more(empty_database) -> None:
+    """One that is derived from ours adds the tenant."""
+    run("django_requests", empty_database, "seen", MIDDLEWARE="django_urls.TenantMiddleware")
+    assert [(row["user_label"], row["tenant_id"]) for row in empty_database.rows()] == [("alice", UUID(int=10))]
+
+
+def test_an_error_page_and_a_stream_are_of_their_request(empty_database) -> None:
+    """The answer to an exception has the id of its events; so has each piece of a stream, and its end."""
+    responses, _, _ = ask(empty_database, "fail", "stream")
+    assert [status for status, *_ in responses] == [500, 200]
+    assert [(row["action"], row["request_id"], row["user_label"]) for row in empty_database.rows()] == [
+        ("page.fail", responses[0][1], "alice"),
+        ("page.view", responses[1][1], "alice"),
+        ("page.leave", responses[1][1], "alice"),
+    ]
+
+
+def test_coroutines(empty_database) -> None:
+    """An async view's event has the user that the view has awaited; without that a warning says what to await."""
+    responses, _, errors = ask(
+        empty_database, "async:/seen-async?ask", "async:/stream-async", "async:/fail", "async:/seen-async"
+    )
+    assert [status for status, *_ in responses] == [200, 200, 500, 200]
+    rows = empty_database.rows()
+    assert [row["request_id"] for row in rows] == [request_id for _, request_id, _ in responses]
+    assert rows[0]["user_label"] == rows[2]["user_label"] == "alice"
+    assert rows[3]["user_label"] is None
+    assert "await request.auser() before" in errors
+
+
+# The admin page
+
+
+def store(database, count: int) -> None:
+    """Store *count* events of one moment, and one of the trail's own."""
+    database.execute(
+        "INSERT INTO audit_log (action, occurred_at, user_id, user_label, target_id, target_label, metadata)"
+        " SELECT 'ticket.sell', '2026-03-02 09:00+00', 7, 'alice', %s, 'Ticket ' || n, '{\"seats\": 2}'"
+        " FROM generate_series(1, %s) AS n",
+        uuid4(),
+        count,
+    )
+    database.execute("INSERT INTO audit_log (action) VALUES ('audit.start')")
+
+
+@pytest.fixture
+def shop(empty_database):
+    """Return a database that is migrated and has 250 events."""
+    manage(empty_database, "migrate", "-v0")
+    store(empty_database, 250)
+    return empty_database
+
+
+def test_the_admin_page(shop) -> None:
+    """Staff turns its pages by a cursor, searches and filters; labels stand for ids, and no row is counted."""
+    paths = ("", "?q=ticket.sell", "?user_id=7", "?o=3", "?rows=all", "?user_id=me", "?p=damaged")
+    found = json.loads(run("django_admin", shop, *paths).stdout)
+    first, *others, everything, _, _ = [text for _, text in found["pages"]]
+    assert {status for status, _ in [*found["pages"], *found["following"]]} == {200}
+    assert "alice</a>" in first
+    assert ["audit.start" in text for text in (first, everything)] == [False, True]
+    assert [len(targets(text)) for text in (first, *others)] == [100] * 4
+    assert not [query for query in found["queries"] if "COUNT(" in query]
+    assert all('ORDER BY "audit_log"."occurred_at" DESC, "audit_log"."id" DESC' in query for query in found["queries"])
+    assert found["permissions"] == ["view_auditevent"]
+    shown = [target for text in (first, *(text for _, text in found["following"])) for target in targets(text)]
+    assert sorted(shown) == sorted(f"Ticket {n}" for n in range(1, 251))
+
+
+def test_what_a_row_holds_does_nothing_on_the_page(shop) -> None:
+    """Markup is text, and what would turn the text around is shown as an escape, in the list and on an event's page."""
+    id_ = uuid4()
+    shop.execute(
+        "INSERT INTO audit_log (id, action, user_label, message) VALUES (%s, 'a.b', %s, '<b>bold</b>')",
+        id_,
+        "eve\u202e",
+    )
+    found = json.loads(run("django_admin", shop, "?q=a.b", f"{id_}/change/").stdout)
+    for status, page in found["pages"]:
+        assert status == 200
+        assert "eve\\u202e" in page
+        assert "\u202e" not in page
+        assert "&lt;b&gt;bold&lt;/b&gt;" in page
+
+
+def targets(page: str) -> list[str]:
+    """Return what was acted on in the events of *page*."""
+    return re.findall(r">(Ticket \d+)</a>", page)
+
+
+def test_nobody_changes_the_log_from_django(shop) -> None:
+    """Adding, changing and deleting is refused to staff and superusers, by the model too; others see nothing."""
+    found = json.loads(run("django_admin", shop).stdout)
+    assert found["statuses"] == {"staff": [403] * 3, "root": [403] * 3, "other": [403]}
+    assert found["refused"] == found["attempted"]
+    assert len(shop.rows()) == 250
+
+
+# Commands and tests of the project
+
+
+def test_the_command_line_by_manage_py(shop) -> None:
+    """It reads the database of the settings, takes the options of the command line, and leaves its exit status."""
+    shown = manage(shop, "pglog_audit", "timeline", "--limit", "2", "-o", "jsonl")
+    assert [json.loads(line)["action"] for line in shown.splitlines()] == ["ticket.sell"] * 2
+    assert "may insert events" in manage(shop, "pglog_audit", "init", "--writer", WRITER)
+    assert "--outcome" in manage(shop, "pglog_audit", "timeline", "--help")
+    run("django_shop", shop, "pglog_audit", "show", str(uuid4()), status=1)
+
+
+def test_rows_of_an_assumed_role(shop) -> None:
+    """What the settings say of the connection holds for the writer's, too: here the role that it takes."""
+    manage(shop, "pglog_audit", "init", "--writer", WRITER)
+    shop.execute("ALTER TABLE audit_log ADD COLUMN written_by text DEFAULT current_user")
+    manage(shop, "check", EARLY="1", DATABASE=json.dumps({"OPTIONS": {"assume_role": WRITER}}))
+    assert [row["written_by"] for row in shop.rows() if row["action"] == "site.load"] == [WRITER]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [([], {}), (["--keepdb"], {}), ([], {"ALIAS": "audit", "SETTINGS": json.dumps({"WRITER": WRITER})})],
+    ids=["dropped", "kept", "as the writer"],
+)
+def test_the_test_runner_leaves_no_row_outside(shop, arguments, environ) -> None:
+    """Events of tests go to the test database, which can be dropped; those of before wait for it."""
+    before = len(shop.rows("SELECT * FROM audit_log"))
+    done = run("django_shop", shop, "test", "django_people", *arguments, EARLY="1", **environ)
+    assert re.search(r"^Ran 2 tests.*\n\nOK", done.stderr, re.MULTILINE), done.stderr
+    assert len(shop.rows("SELECT * FROM audit_log")) == before
+    left = shop.rows("SELECT datname FROM pg_database WHERE datname = %s", f"test_{shop.name}")
+    assert bool(left) == bool(arguments)
+    if arguments:
+        shop.execute(f"DROP DATABASE test_{shop.name}")
