@@ -38,7 +38,7 @@ def test_migrate_makes_the_table(empty_database) -> None:
     """In an empty database it is there with view, guards and the user model's key; a second time nothing happens."""
     manage(empty_database, "migrate", "-v0")
     [found] = empty_database.rows(f"{TABLE} WHERE oid = 'audit_log'::regclass")
-    assert found["comment"].startswith("pglog_audit schema 1")
+    assert found["comment"].startswith("pglog_audit schema ")
     assert [(row["attname"], row["type"]) for row in empty_database.rows(TYPES)] == [
         ("impersonator_id", "bigint"),
         ("target_id", "uuid"),
