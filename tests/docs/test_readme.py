@@ -26,6 +26,8 @@ from pglog_audit.backlog import describe_target
 from pglog_audit.options import read_options
 from pglog_audit.spool import Spool
 from pglog_audit.spool.directory import directory_name
+from tests.benchmarks import report
+from tests.benchmarks.peers import RECORDERS
 
 from .reader import README, Block, is_installation, read_sections
 
@@ -538,3 +540,13 @@ def test_how_fast_it_is() -> None:
     arguments = [*command.removeprefix("python ").split(), "--quick", "--only", "a"]
     done = subprocess.run([sys.executable, *arguments], cwd=README.parent, capture_output=True, text=True)
     assert re.match(r" +figure +must +aim +measured .*\na +caller's overhead", done.stdout), done.stderr
+
+
+def test_the_picture_is_the_benchmarks() -> None:
+    """README.md shows the file that the benchmark drew, and has a place for its table."""
+    text = README.read_text("utf-8")
+    [path] = re.findall(r"!\[.+?\]\((.+?\.svg)\)", text)
+    svg = (README.parent / path).read_text("utf-8")
+    assert all(f">{name}</text>" in svg for name in RECORDERS)
+    assert report.BEGIN in text
+    assert report.END in text.partition(report.BEGIN)[2]
