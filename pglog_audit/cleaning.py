@@ -60,7 +60,7 @@ class Cleaner:
         return (
             all(type(value) is dict for value in values)
             and self._plain_names.issuperset(chain.from_iterable(values))
-            and _FLAT_TYPES.issuperset([type(item) for value in values for item in value.values()])
+            and _FLAT_TYPES.issuperset(map(type, chain.from_iterable(map(dict.values, values))))
         )
 
     def _is_plain_tree(self, value: dict[str, Any]) -> bool:

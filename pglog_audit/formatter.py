@@ -26,7 +26,7 @@ from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 
-_dumps = orjson.dumps
+_dumps, _NEWLINE = orjson.dumps, orjson.OPT_APPEND_NEWLINE
 _modules = sys.modules
 _USUAL = (dict, call_sites.WatchedEvent)
 _ERROR = logging.ERROR
@@ -146,8 +146,8 @@ class AuditFormatter(logging.Formatter):
                     sentence = self._sentence(record)
                 said = (record.created, sentence, self.service, event)
                 # The end of a line makes it a copy, as long as it is: what the encoder returns keeps a place four times
-                # as long from being used again.
-                snapshot = _dumps(said) + b"\n"
+                # as long from being used again. The journal makes one of its own.
+                snapshot = _dumps(said, None, _NEWLINE) if is_for_disk else _dumps(said) + b"\n"
                 has_hint = is_for_disk and self._has_hint(event, sentence, snapshot, dicts)
                 if len(snapshot) <= MAX_PLAIN_LINE and not has_hint:
                     return snapshot

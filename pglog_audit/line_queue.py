@@ -211,7 +211,7 @@ class LineQueue:
         self, items: list[Any], format_record: Callable[[logging.LogRecord], str | None], writer_id: str
     ) -> list[str]:
         """Return the lines of *items*: see :meth:`take`."""
-        if {type(item) for item in items} == {bytes}:
+        if set(map(type, items)) == {bytes}:
             return self._lines_of(items, writer_id)
         return [line for item in items if (line := self.take(item, format_record, writer_id)) is not None]
 

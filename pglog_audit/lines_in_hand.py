@@ -81,11 +81,13 @@ class LinesInHand:
 
     def _take(self, count: int, room: int) -> int:
         """Take some of what waits, at most *count* lines and about *room* characters; return how many these have."""
-        taken, most, get = self._taken, min(count, _SLICE), self._queue.queue.get
+        taken, get_nowait = self._taken, self._queue.queue.get_nowait
         with suppress(Empty, TypeError):  # what is no text, and rare, ends the slice
-            while len(taken) < most and room > 0:
-                taken.append(item := get(block=False))
+            for _ in range(len(taken), min(count, _SLICE)):
+                taken.append(item := get_nowait())
                 room -= len(item)
+                if room <= 0:
+                    break
         self._is_nudged = bool(taken) and (taken[0] is None or taken[-1] is None)
         # What was taken stays where it is until there are lines of it: an exception may be injected at any moment.
         new, self._taken = self._queue.take_many(taken, self._format, self._writer.writer_id), []

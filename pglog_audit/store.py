@@ -104,7 +104,6 @@ class Store:
         try:
             with _one_trip(connection):
                 cursor.execute(template("limit_batch"), limits)
-                cursor.execute(template("keep_durable"))
                 cursor.execute(self._inserts[are_new], {"lines": _array(lines)})
         finally:
             connection.remove_notice_handler(notices.append)

@@ -130,7 +130,6 @@ def _insert(subject: Subject, role: str) -> int:
             _become(subject, role)
         table = catalog.describe(subject.connection, subject.table, subject.columns)
         cursor.execute(template("limit_batch"), _TIMEOUTS)
-        cursor.execute(template("keep_durable"))
         cursor.execute(table.insert(), {"lines": json.dumps([_event()])})
         return cursor.rowcount
 
