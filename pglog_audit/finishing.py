@@ -63,7 +63,7 @@ def completed(event: Mapping[str, Any], outcome: str, sentence: str | None, serv
 def created(snapshot: bytes) -> float:
     """Return when what the unfinished *snapshot* says was logged, in seconds since the epoch; 0 without a time."""
     try:
-        return float(snapshot[1 : snapshot.index(b",")])
+        return float(snapshot[: snapshot.index(b",")])
     except ValueError:
         return 0.0
 
@@ -83,7 +83,7 @@ class Finisher:
             return snapshot
         created = 0.0
         try:
-            created, sentence, service, event = orjson.loads(snapshot)
+            created, sentence, service, event = orjson.loads(b"[%b]" % snapshot)
             text = self.plain_text(event, created, sentence, service)
             if text is not None:
                 return text
@@ -107,20 +107,21 @@ class Finisher:
         joined = b",".join(snapshots)
         if b"\\" in joined or not joined.isascii() or max(map(len, snapshots)) > MAX_TEXT:
             return None
-        _, sentences, services, events = zip(*orjson.loads(b"[%b]" % joined), strict=True)
+        said = orjson.loads(b"[%b]" % joined)
+        sentences, services, events = said[1::4], said[2::4], said[3::4]
         if not (all(sentences) and len({*services}) == 1 and self._are_usual(events)):
             return None
-        said, service = "\n".join(sentences), services[0] or ""
+        all_said, service = "\n".join(sentences), services[0] or ""
         # Nothing is escaped: each text stands there as it is, and the first brace begins the event.
-        if "{" in said or "{" in service or may_hold_secret(said) or may_hold_secret(service):
+        if "{" in all_said or "{" in service or may_hold_secret(all_said) or may_hold_secret(service):
             return None
         texts = [*map(bytes.decode, snapshots)]
-        fields = [text[text.index("{") + 1 : -2] for text in texts]  # but for "]" and the end of the line
+        fields = [text[text.index("{") + 1 :] for text in texts]
         if may_hold_secret("".join(fields)):
             return None
         late = f'"service":"{service}",' if service else ""
         return [
-            f'{{"occurred_at":{text[1 : text.index(",")]},"outcome":"success","message":"{sentence}",{late}{rest}'
+            f'{{"occurred_at":{text[: text.index(",")]},"outcome":"success","message":"{sentence}",{late}{rest}'
             for text, sentence, rest in zip(texts, sentences, fields, strict=True)
         ]
 

@@ -26,12 +26,12 @@ from .masking import Masker, MaskWith
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 
-_dumps, _NEWLINE = orjson.dumps, orjson.OPT_APPEND_NEWLINE
+_dumps = orjson.dumps
 _modules = sys.modules
 _USUAL = (dict, call_sites.WatchedEvent)
 _ERROR = logging.ERROR
 _MOST_NAMES = 10_000
-_BEFORE = len('[1234567890.1234567,"')
+_BEFORE = len('1234567890.1234567,"')
 """Characters before the sentence in a snapshot, at most."""
 _NOT_FLAT = 10_000
 """More dicts than an event has."""
@@ -145,9 +145,9 @@ class AuditFormatter(logging.Formatter):
                 if record.args or type(sentence) is not str or not self._store_message:
                     sentence = self._sentence(record)
                 said = (record.created, sentence, self.service, event)
-                # The end of a line makes it a copy, as long as it is: what the encoder returns keeps a place four times
-                # as long from being used again. The journal makes one of its own.
-                snapshot = _dumps(said, None, _NEWLINE) if is_for_disk else _dumps(said) + b"\n"
+                # Without its brackets it is a copy, as long as it is: what the encoder returns keeps a place four times as
+                # long from being used again.
+                snapshot = _dumps(said)[1:-1]
                 has_hint = is_for_disk and self._has_hint(event, sentence, snapshot, dicts)
                 if len(snapshot) <= MAX_PLAIN_LINE and not has_hint:
                     return snapshot

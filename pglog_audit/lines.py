@@ -50,13 +50,13 @@ def whole(snapshot: str, seq: int, writer_id: str) -> str:
 
 def recorded(snapshot: bytes, seq: int) -> bytes:
     """Return what a journal has of an unfinished *snapshot*: its number before all the rest."""
-    return b"[%d,%b" % (seq, snapshot[1:])
+    return b"[%d,%b]\n" % (seq, snapshot)
 
 
 def split_recorded(item: bytes) -> tuple[int, bytes]:
     """Return number and snapshot of what :func:`recorded` returned."""
     end = item.index(b",")
-    return int(item[1:end]), b"[" + item[end + 1 :]
+    return int(item[1:end]), item[end + 1 : item.rindex(b"]")]
 
 
 def recorded_id(writer_id: str, seq: int, created: float) -> str:
