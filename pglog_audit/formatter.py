@@ -145,8 +145,8 @@ class AuditFormatter(logging.Formatter):
                 if record.args or type(sentence) is not str or not self._store_message:
                     sentence = self._sentence(record)
                 said = (record.created, sentence, self.service, event)
-                # Without its brackets it is a copy, as long as it is: what the encoder returns keeps a place four times as
-                # long from being used again.
+                # Without its brackets it is a copy, as long as it is: what the encoder returns keeps a place four times
+                # as long from being used again.
                 snapshot = _dumps(said)[1:-1]
                 has_hint = is_for_disk and self._has_hint(event, sentence, snapshot, dicts)
                 if len(snapshot) <= MAX_PLAIN_LINE and not has_hint:
