@@ -39,9 +39,10 @@ def require_conninfo(how: str) -> str:
     """
     conninfo = find_conninfo()
     if conninfo is None:
+        other = "; DATABASE_URL names one that is no PostgreSQL" if os.environ.get("DATABASE_URL") else ""
         raise ConfigurationError(
             f"no database named: {how}, or set PGLOG_AUDIT_CONNINFO, DATABASE_URL (postgresql://…), or libpq's PGHOST, "
-            "PGSERVICE or PGDATABASE"
+            f"PGSERVICE or PGDATABASE{other}"
         )
     return conninfo
 

@@ -112,8 +112,8 @@ def _action_parameters(action: str) -> dict[str, str]:
 
 
 def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_LIMIT:
-        raise ConfigurationError(f"limit is {limit}: ask for 1 to {MAX_LIMIT} events, and for more by the cursor")
+    if not (isinstance(limit, int) and 1 <= limit <= MAX_LIMIT):
+        raise ConfigurationError(f"limit is {limit!r}: ask for 1 to {MAX_LIMIT} events, and for more by the cursor")
 
 
 def _check_outcomes(outcomes: tuple[str, ...]) -> None:
@@ -123,6 +123,8 @@ def _check_outcomes(outcomes: tuple[str, ...]) -> None:
 
 
 def _check_action(action: str | None) -> None:
+    if not isinstance(action, str | None):
+        raise ConfigurationError(f"action is {action!r}: ask for one, as text, or for all below one: branding.*")
     if (action is not None and "*" in action.removesuffix(_BELOW)) or action == _BELOW:
         raise ConfigurationError(
             f"action is {action!r}: a * may only end it, after a dot: branding.* is every action below branding"

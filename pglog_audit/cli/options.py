@@ -80,9 +80,11 @@ def examples(*commands: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
 
 
-def pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+def pairs(_context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     """Return what a repeated option FIELD=VALUE gives, by field."""
     parts = [pair.partition("=") for pair in given]
+    if lone := [field for field, sign, _ in parts if not sign]:
+        raise ConfigurationError(f"{option.opts[0]} is {lone[0]!r}: write {option.metavar}")
     return {field.strip(): value.strip() for field, _, value in parts}
 
 

@@ -17,9 +17,8 @@ _INTERRUPTED, _PIPE_CLOSED = 130, 141  # as a shell reports SIGINT and SIGPIPE
 _UNUSABLE = re.compile(r"connection is bad: (invalid |definition of service )|could not match \d+ port|bad value for ")
 # The server or the way to it failed, or is too busy: the same command may work later, or with another conninfo.
 _LATER = ("08", "28", "3D", "40", "53", "55006", "55P03", "57", "58")
-
-
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+_PRIVILEGES = "; connect as a role that may, or act as one of yours by PGOPTIONS='-c role=ROLE'"
 
 
 def _printable(message: str) -> str:
@@ -58,6 +57,8 @@ def exit_statuses() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
+        if error.ctx is not None and error.message == error.ctx.get_help():
+            raise  # no command was given: that is no line of an error
         raise click.UsageError(_printable(error.format_message()), error.ctx) from error
     except AuditError as error:
         raise _OURS.get(type(error), Failed)(str(error)) from error
@@ -81,7 +82,8 @@ def _database_failure(error: psycopg.Error) -> click.ClickException:
         return _WrongUsage(f"the conninfo cannot be used: {text}")
     if isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(_LATER):
         return _NoDatabase(f"the database cannot be used: {text}")
-    return _Unfit(f"the database refused: {text}")
+    advice = _PRIVILEGES if isinstance(error, psycopg.errors.InsufficientPrivilege) else ""
+    return _Unfit(f"the database refused: {text}{advice}")
 
 
 def _plain(error: psycopg.Error) -> str:

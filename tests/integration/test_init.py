@@ -219,7 +219,10 @@ def test_a_missing_privilege_exits_4(database):
     database.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     result = run("init", "--conninfo", database.writer, "--table", "other")
     assert result.exit_code == 4
-    assert result.stderr == "Error: the database refused: permission denied for schema public\n"
+    assert result.stderr == (
+        "Error: the database refused: permission denied for schema public; connect as a role that may, "
+        "or act as one of yours by PGOPTIONS='-c role=ROLE'\n"
+    )
 
 
 def test_values_of_rows_are_not_shown(empty_database):

@@ -56,6 +56,22 @@ def test_help_lists_all_commands(flag):
     assert set(NAMES) <= set(result.output.split())
 
 
+@pytest.mark.parametrize("words", [(), ("spool",)])
+def test_without_a_command_the_help_comes_as_it_is(words):
+    """Who types the name alone reads the help, line by line."""
+    result = run(*words)
+    assert result.exit_code == 2
+    assert result.output.startswith("Usage: pglog-audit ")
+    assert "\nCommands:\n" in result.output
+
+
+def test_a_field_without_a_column_is_wrong_usage():
+    """The sign between field and column is told to be missing."""
+    result = run("timeline", "--column", "occurred_at")
+    assert result.exit_code == 2
+    assert "--column is 'occurred_at': write FIELD=COLUMN" in result.stderr
+
+
 @every_command
 def test_every_command_explains_itself(command):
     """Each command loads, and its help begins with its usage."""

@@ -5,7 +5,7 @@ import traceback
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pglog_audit.conninfo import check_conninfo, describe_conninfo, find_conninfo
+from pglog_audit.conninfo import check_conninfo, describe_conninfo, find_conninfo, require_conninfo
 from pglog_audit.errors import ConfigurationError
 
 OWN, URL, HOST = {"PGLOG_AUDIT_CONNINFO": "dbname=own"}, {"DATABASE_URL": "postgresql:///url"}, {"PGHOST": "db"}
@@ -53,6 +53,13 @@ def test_no_source_is_none(environ):
 def test_another_programs_url_gives_way_to_libpq():
     """A DATABASE_URL that is no PostgreSQL's does not hide libpq's variables."""
     assert find_conninfo({"DATABASE_URL": "mysql://app@db/app"} | HOST) == ""
+
+
+def test_a_url_of_another_kind_is_told(monkeypatch):
+    """Who has named a database, of another kind, reads that this is not one."""
+    monkeypatch.setenv("DATABASE_URL", "mysql://app@db/app")
+    with pytest.raises(ConfigurationError, match="; DATABASE_URL names one that is no PostgreSQL"):
+        require_conninfo("pass conninfo")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])

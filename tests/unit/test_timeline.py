@@ -49,11 +49,17 @@ class TestOptions:
         with pytest.raises(ConfigurationError, match="created_at"):
             AuditLog("dbname=app", columns={"created_at": "occurred_at"})
 
-    @pytest.mark.parametrize("limit", [0, -1, 1001])
-    def test_a_limit_out_of_range_is_refused(self, limit: int) -> None:
+    @pytest.mark.parametrize("limit", [0, -1, 1001, "5", 2.5, None])
+    def test_a_limit_out_of_range_is_refused(self, limit: Any) -> None:
         """A page has 1 to 1000 events."""
-        with pytest.raises(ConfigurationError, match=f"limit is {limit}: ask for 1 to 1000"):
+        with pytest.raises(ConfigurationError, match=f"limit is {limit!r}: ask for 1 to 1000"):
             AuditLog("dbname=app").timeline(limit=limit)
+
+    @pytest.mark.parametrize("action", [["a.b"], 7])
+    def test_an_action_that_is_no_text_is_refused(self, action: Any) -> None:
+        """Several actions at once, or what is none, can never be answered."""
+        with pytest.raises(ConfigurationError, match="ask for one, as text"):
+            AuditLog("dbname=app").timeline(action=action)
 
     @pytest.mark.parametrize("cursor", ["", "x", "AAAAAA", "WyJhIiwgImIiXQ", "münchen", "[]", "\x1b[2J"])
     def test_a_damaged_cursor_is_refused(self, cursor: str) -> None:
