@@ -5,6 +5,7 @@ In the journal the caller records each line itself; whoever writes it live forge
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,8 @@ class Backlog:
         self.next_look = 0.0
         """When to look again for lines to replay, by time.monotonic()."""
         self._recorded = RecordedLines()
+        self._replayed_until = 0
+        """The highest number of a line of this process that was replayed."""
         self._since: float | None = None
         """Since when lines of this process are on disk."""
 
@@ -179,7 +182,19 @@ class Backlog:
         return written
 
     def _replay(self, max_lines: int, *, others_fit: bool) -> Replayed | None:
-        return replay(self._spool, self._write, max_lines, others_fit=others_fit)
+        try:
+            replayed = replay(self._spool, self._write, max_lines, others_fit=others_fit)
+        except BaseException:
+            self._replayed_until = sys.maxsize  # nobody knows which
+            raise
+        if replayed is not None and replayed.taken.writer_id == self._writer_id:
+            self._replayed_until = max([self._replayed_until, *map(lines.seq, replayed.lines)])
+        return replayed
+
+    def may_have_replayed(self, batch: Sequence[str]) -> bool:
+        """Tell whether lines of *batch* may be rows already, because the journal has them too."""
+        is_possible = self._options.journal and self._replayed_until > 0
+        return is_possible and any(lines.seq(line) <= self._replayed_until for line in batch)
 
     def _note_bad(self, bad: Sequence[BadLine]) -> None:
         # What a writer that died left unfinished was never said to be kept.

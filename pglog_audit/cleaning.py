@@ -36,6 +36,8 @@ _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
 _FLAT_TYPES = _LITTLE_TYPES | {float}
 _CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_QUOTED_NAME = re.compile(r"""(?:'|\\")(?:\s|\\[a-z][\da-f]*)?:""")
+"""The end of a name that was printed, or is JSON, inside a text of JSON; a white space may be escaped."""
 _ARRAYS = (list, tuple, Set, deque)
 _UNREADABLE = "__could_not_encode__"
 
@@ -109,15 +111,15 @@ def may_hold_secret(line: str) -> bool:
     return (
         "=" in line
         or ("/" in line and "://" in line)
-        or ("'" in line and "':" in line)
-        or ("\\" in line and '\\":' in line)
+        or (("'" in line or "\\" in line) and _QUOTED_NAME.search(line) is not None)
         or ((" " in line or "\\" in line or not line.isascii()) and _may_hold_header(line.lower()))
     )
 
 
 def _may_hold_header(line: str) -> bool:
     """Tell whether a header with a credential may stand in *line*, in which there is white space."""
-    return "bearer" in line or ("z" in line and "authorization" in line)
+    # For a regular expression that ignores case, the letter i has a dotless and a dotted sister.
+    return "bearer" in line or ("zat" in line and "author" in line)
 
 
 class Cleaning:

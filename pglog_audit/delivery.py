@@ -118,7 +118,7 @@ class Delivery:
 
     def _until(self) -> float | None:
         """Return until when to wait for a line; None for as long as it takes."""
-        if self._hand.lines or self.is_ending:
+        if self.is_ending or not self._hand.is_empty():
             return 0.0
         return None if self._backlog is None else self._backlog.next_look
 
@@ -132,7 +132,7 @@ class Delivery:
     def _deliver(self) -> None:
         hand, size = self._hand, max(self._batch_size, self._min_batch)
         batch, begin = hand.lines[:size], time.monotonic()
-        were_sent = hand.doubtful > 0 or self._options.journal  # which may have been replayed
+        were_sent = hand.doubtful > 0 or (self._backlog is not None and self._backlog.may_have_replayed(batch))
         # Until it is known what came of it: an exception may be injected at any moment.
         hand.doubtful = max(hand.doubtful, len(batch))
         fill_next = partial(hand.fill_next, self._batch_size, len(batch))

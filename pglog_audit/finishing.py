@@ -170,7 +170,7 @@ class Finisher:
     def is_good(self, action: Any) -> bool:
         """Tell whether *action* is of the form that it should have."""
         good = type(action) is str and not action.startswith("audit.") and bool(ACTION.fullmatch(action))
-        if good and len(self.good_actions) < _MOST_ACTIONS:
+        if good and len(action) <= PLAIN_TEXT and len(self.good_actions) < _MOST_ACTIONS:
             self.good_actions.add(action)
         return good
 

@@ -30,7 +30,8 @@ _dumps = orjson.dumps
 _modules = sys.modules
 _USUAL = (dict, call_sites.WatchedEvent)
 _ERROR = logging.ERROR
-_MOST_NAMES = 10_000
+_MOST_NAMES, _MOST_BYTES = 1_000, 4_096
+"""How many sets of names are remembered, and of events how long: they are a few megabytes at most."""
 _BEFORE = len('1234567890.1234567,"')
 """Characters before the sentence in a snapshot, at most."""
 _NOT_FLAT = 10_000
@@ -170,7 +171,7 @@ class AuditFormatter(logging.Formatter):
         if names is None or names not in self._plain_names:
             if not self._finisher.is_plain(event):
                 return True
-            if names is not None and len(self._plain_names) < _MOST_NAMES:
+            if names is not None and len(snapshot) <= _MOST_BYTES and len(self._plain_names) < _MOST_NAMES:
                 self._plain_names.add(names)
         text, said = snapshot.decode(), "" if sentence is None else sentence.lower()
         # Whatever may_hold_secret() looks for has one of these.

@@ -113,6 +113,9 @@ class LineQueue:
             self.queue.put_nowait(snapshot)
         except Full:
             return False
+        except BaseException:  # of a signal handler, right after: uncounted it would hide another one from flush()
+            self._count_up()
+            raise
         self._count_up()
         self._bytes += length
         return True

@@ -63,10 +63,11 @@ class LinesInHand:
         room = MAX_BATCH_BYTES - sum(map(len, self.lines))
         is_hurried = until is not None and until <= time.monotonic()
         while (len(self.lines) < size and room > 0) or len(self.lines) < at_least:
-            try:
-                self._taken.append(self._queue.get(until))
-            except Empty:
-                return
+            if not self._taken:  # as after an exception
+                try:
+                    self._taken.append(self._queue.get(until))
+                except Empty:
+                    return
             room -= self._take(size - len(self.lines), room)
             if self._is_nudged and self._queue.is_empty():
                 return

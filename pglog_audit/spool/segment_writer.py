@@ -56,7 +56,7 @@ class SpoolWriter:
         while not self._append_some((chunk,)):
             pass
         if self._current is not None:
-            self._current.last = number
+            self._current.last = max(self._current.last, number)  # as in record_at_once()
 
     def record_at_once(self, chunk: bytes, number: int) -> bool:
         """
@@ -76,7 +76,9 @@ class SpoolWriter:
             return False
         self.is_busy = True
         # First, and torn until all is accounted for: a signal handler may end the call in between.
-        current.last, current.is_torn = number, True
+        current.is_torn = True
+        if number > current.last:  # one of a signal handler's may have come between its number and this one's place
+            current.last = number
         try:
             if os.write(current.descriptor, chunk) != size:
                 current.cut_back()

@@ -295,6 +295,19 @@ def test_a_full_queue_in_front_of_a_journal(database, spool):
     assert_exact(database, 8_000)
 
 
+def test_a_journal_does_not_hide_a_conflict(database, spool, caplog):
+    """A row that a unique index of the user's keeps out is lost, and told, though the journal had the event."""
+    database.execute("CREATE TABLE one_a_kind (LIKE audit_log INCLUDING ALL)")
+    database.execute("CREATE UNIQUE INDEX one_label ON one_a_kind (user_label)")
+    database.execute("GRANT INSERT ON one_a_kind TO pglog_writer")
+    logger = configure(database.writer, spool=str(spool), journal=True, table="one_a_kind", **QUICK)
+    for _ in range(3):
+        logger.info("Read", extra=audit("page.read", user_label="Ada"))
+    flush(logger)
+    assert (stats(logger)["lost"], stats(logger)["duplicates"]) == ({"conflict": 2}, 0)
+    assert any("unique" in text for text in warnings(caplog))
+
+
 def test_no_secret_lies_in_the_journal(database, spool, locked):
     """What is masked in the table never was on disk as it was given; events without a secret are there as well."""
     logger = configure(database.writer, spool=str(spool), journal=True, **QUICK)
@@ -312,9 +325,10 @@ def test_no_secret_lies_in_the_journal(database, spool, locked):
     logger.info("Read", extra=audit("page.read", changes={"secret": ["hunter2", "hunter2"]}))
     logger.info("Read", extra=audit("page.read", metadata={"url": "https://ada:hunter2@host/"}))
     logger.info("Read", extra=audit("page.read", colour="token=hunter2"))
+    logger.info('Refused: {"password" : "hunter2"}', extra=audit("page.read"))
     written = b"".join(path.read_bytes() for path in spool.rglob("*") if path.is_file())
-    assert written.count(b"page.read") == 13
+    assert written.count(b"page.read") == 14
     assert b"hunter2" not in written
     locked.close()
     flush(logger)
-    assert_exact(database, 13)
+    assert_exact(database, 14)

@@ -12,6 +12,7 @@ import pytest
 
 from pglog_audit import audit, audit_context
 from pglog_audit import flush as flush_all
+from pglog_audit.line_queue import LineQueue
 from tests.support import (
     assert_exact,
     configure,
@@ -231,6 +232,22 @@ def test_the_first_log_call_may_be_interrupted_anywhere(database):
     assert (result.returncode, result.stderr) == (0, "")
     assert int(result.stdout) > 100
     assert_exact(database, int(result.stdout))
+
+
+def test_a_line_waits_for_no_other_after_an_exception(database, monkeypatch):
+    """What was taken from the queue, and is no line yet, is one at the next attempt, without a further event."""
+    take_many, failures = LineQueue.take_many, [MemoryError()]
+
+    def fail_once(*args):
+        if failures:
+            raise failures.pop()
+        return take_many(*args)
+
+    monkeypatch.setattr(LineQueue, "take_many", fail_once)
+    logger = configure(database.writer)
+    log(logger, 1)
+    wait_until(lambda: stats(logger)["stored"] == 1)
+    assert failures == []
 
 
 def test_flush_says_what_is_left(database):

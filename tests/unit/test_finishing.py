@@ -6,7 +6,9 @@ import logging
 import pytest
 
 from pglog_audit import AuditFormatter
+from pglog_audit.cleaning import Cleaner
 from pglog_audit.finishing import Finisher, finish, finish_all
+from pglog_audit.masking import Masker
 
 PLAIN = {"action": "page.read", "user_label": "Ada", "metadata": {"pages": 3, "title": "Home", "old": None}}
 
@@ -64,6 +66,20 @@ def test_what_is_usual_is_finished_as_a_whole(monkeypatch):
     monkeypatch.setattr(Finisher, "finish", None)
     for service in (None, "shop"):
         assert len(finish_all([taken_down(service=service)] * 3)) == 3
+
+
+def test_what_is_remembered_is_small():
+    """Actions are remembered up to a length, and names of events up to a size, whatever an application logs."""
+    finisher, formatter = Finisher(Cleaner(Masker())), AuditFormatter()
+    assert finisher.is_good("a." + "b" * 1000)
+    assert finisher.good_actions == set()
+    record = logging.makeLogRecord({"levelno": logging.INFO, "msg": "Read", "audit": PLAIN})
+    large = logging.makeLogRecord(
+        {"levelno": logging.INFO, "msg": "Read", "audit": {**PLAIN, "metadata": {f"{n:0100}": n for n in range(100)}}}
+    )
+    for each in (record, large):
+        assert isinstance(formatter.recordable(each), bytes)
+    assert len(formatter._plain_names) == 1
 
 
 def test_nothing_can_be_unreadable():

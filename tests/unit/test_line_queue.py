@@ -111,6 +111,22 @@ def test_a_line_is_put_at_once_while_there_is_ample_room():
     assert not line_queue.put_at_once(SNAPSHOT)
 
 
+def test_a_line_counts_though_its_call_is_interrupted():
+    """A signal handler that raises right after a line was queued leaves it there, and counted."""
+
+    class Interrupted(queue.SimpleQueue):
+        def put_nowait(self, item):
+            super().put_nowait(item)
+            raise KeyboardInterrupt
+
+    line_queue = LineQueue(Interrupted(), 8, 1000)
+    line_queue.is_attended = True
+    with pytest.raises(KeyboardInterrupt):
+        line_queue.put_at_once(SNAPSHOT)
+    assert line_queue.submitted == line_queue.unsettled() == 1
+    assert taken(line_queue) == [1]
+
+
 class Journal:
     """A journal in memory."""
 

@@ -1,14 +1,17 @@
 """Which names hold secrets, and what stands in their place."""
 
 import json
+import re
 import subprocess
 import sys
 import unicodedata
 from decimal import Decimal
 from fractions import Fraction
 
+import orjson
 import pytest
 
+from pglog_audit.cleaning import may_hold_secret
 from pglog_audit.errors import ConfigurationError
 from pglog_audit.masking import Masker
 
@@ -403,3 +406,23 @@ def test_masking_takes_linear_time(text):
 def test_a_printed_dict_or_header_is_masked(text, masked):
     """People log whole payloads; a dict or JSON in a text has names as well."""
     assert Masker().mask_text(text) == masked
+
+
+WHITE = ["", *(chr(n) for n in range(0x3001) if re.match(r"\s", chr(n)))]
+NAMES = [
+    "authorization: Basic",
+    "AUTHOR\u0130ZATION: Basic",
+    "author\u0131zation:Basic",
+    "Bearer",
+    "token=",
+    "https://ada:",
+]
+
+
+@pytest.mark.parametrize("white", WHITE, ids=ascii)
+def test_whatever_is_masked_has_a_hint(white):
+    """Who looks for hints, in the JSON of an event, passes over no text in which there is something to mask."""
+    printed = [f"x {quote}password{quote}{white}:{white}hunter2" for quote in "'\""]
+    for text in (*printed, *(f"{name}{white}hunter2@host" for name in NAMES)):
+        assert Masker().mask_text(text) == text or may_hold_secret(orjson.dumps(text).decode())
+    assert all(Masker().mask_text(text) != text for text in printed)

@@ -70,6 +70,17 @@ def test_a_line_that_is_no_row_yet_is_not_forgotten(directory):
     assert content(directory) == events(6)[1:]
 
 
+def test_a_line_that_was_overtaken_is_not_forgotten(directory):
+    """A signal handler's line gets a later number and an earlier place than the one it interrupted: both count."""
+    spool = made(directory)
+    record(spool, 1, 1)
+    assert all(spool.record(event(n), n) for n in (3, 2))
+    spool.forget(2)
+    assert content(directory) == [event(1), event(3), event(2)]
+    spool.forget(3)
+    assert content(directory) == []
+
+
 def test_full_segments_go_when_all_their_lines_are_rows(directory, short_segments):
     """The oldest first, and no other."""
     spool = made(directory)
