@@ -10,7 +10,7 @@ import dataclasses
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date, time
 from enum import Enum
 from itertools import chain
@@ -49,19 +49,21 @@ class Cleaner:
         self.masker = masker
         self._plain_names: set[str] = set()
         """Names of a dict that may stand as they are; remembered, since the same ones come again and again."""
+        self.knows_names: Callable[[Iterable[Any]], bool] = self._plain_names.issuperset
+        """Tell whether all names are known to be such."""
 
     def is_plain_field(self, name: Any, value: Any) -> bool:
         """Tell whether a field that is no short text of PLAIN_FIELDS can be encoded as it is; in doubt no."""
         if type(value) is not dict or name not in JSON_FIELDS:
             return type(value) is int and name in ID_FIELDS
-        is_little = self._plain_names.issuperset(value) and _LITTLE_TYPES.issuperset(map(type, value.values()))
+        is_little = self.knows_names(value) and _LITTLE_TYPES.issuperset(map(type, value.values()))
         return is_little or self._is_plain_tree(value)
 
     def are_flat_and_plain(self, values: Sequence[Any]) -> bool:
         """Tell whether all *values*, read from JSON, are dicts that can stand as they are, without another inside."""
         return (
             all(type(value) is dict for value in values)
-            and self._plain_names.issuperset(chain.from_iterable(values))
+            and self.knows_names(chain.from_iterable(values))
             and _FLAT_TYPES.issuperset(map(type, chain.from_iterable(map(dict.values, values))))
         )
 

@@ -25,8 +25,10 @@ MAX_PLAIN_LINE = MAX_LINE // 4
 EXACT_TYPES = frozenset({str, int, bool, type(None), UUID})
 """Types whose values the encoder takes without a change, or not at all."""
 
+USUAL_NAMES = (PLAIN_FIELDS | {"metadata"}) - {"outcome", "message", "service"}
+"""Fields of which a log call alone says what they are."""
+
 _PLAIN_TYPES = frozenset({str, UUID})
-_USUAL_NAMES = (PLAIN_FIELDS | {"metadata"}) - {"outcome", "message", "service"}
 _MAX_CONTAINERS = 1000
 _MOST_ACTIONS = 10_000
 
@@ -131,7 +133,7 @@ class Finisher:
         kinds = [*map(type, values)]
         metadata = [event["metadata"] for event in events if "metadata" in event]
         return (
-            _USUAL_NAMES.issuperset(chain.from_iterable(events))
+            USUAL_NAMES.issuperset(chain.from_iterable(events))
             and all(values)
             and kinds.count(dict) == len(metadata)
             and kinds.count(str) == len(kinds) - len(metadata)

@@ -20,7 +20,7 @@ from .careful_lines import outcome_of
 from .cleaning import Cleaner, may_hold_secret
 from .context import NO_SCOPE, current_context, current_field, get_scope
 from .errors import ConfigurationError
-from .finishing import EXACT_TYPES, MAX_PLAIN_LINE, Finisher, completed, is_exact, unreadable
+from .finishing import EXACT_TYPES, MAX_PLAIN_LINE, USUAL_NAMES, Finisher, completed, is_exact, unreadable
 from .libraries import TRACER
 from .masking import Masker, MaskWith
 from .references import resolve
@@ -30,8 +30,6 @@ _dumps = orjson.dumps
 _modules = sys.modules
 _USUAL = (dict, call_sites.WatchedEvent)
 _ERROR = logging.ERROR
-_MOST_NAMES, _MOST_BYTES = 1_000, 4_096
-"""How many sets of names are remembered, and of events how long: they are a few megabytes at most."""
 _BEFORE = len('1234567890.1234567,"')
 """Characters before the sentence in a snapshot, at most."""
 _NOT_FLAT = 10_000
@@ -77,8 +75,6 @@ class AuditFormatter(logging.Formatter):
             mask_with = resolve("mask_with", mask_with)
         self._finisher = Finisher(Cleaner(Masker(mask, unmask, mask_with)))
         self._good_actions = self._finisher.good_actions
-        self._plain_names: set[tuple[str | None, ...]] = set()
-        """The names of events and their flat metadata, as far as none of them is one of a secret."""
         self._request_id_sources = sources(request_id_from)
         self.service = service or os.environ.get("OTEL_SERVICE_NAME") or None
         self._store_message = store_message
@@ -166,13 +162,11 @@ class AuditFormatter(logging.Formatter):
         :param dicts: how many fields of *event* are flat dicts, if all others are neither dicts nor lists.
         """
         metadata = event.get("metadata")
-        # All names that there are, if it is the one dict: the same ones come again and again.
-        names = (*event, None, *metadata) if dicts == 1 and type(metadata) is dict else None
-        if names is None or names not in self._plain_names:
-            if not self._finisher.is_plain(event):
-                return True
-            if names is not None and len(snapshot) <= _MOST_BYTES and len(self._plain_names) < _MOST_NAMES:
-                self._plain_names.add(names)
+        is_known = USUAL_NAMES.issuperset(event) and (
+            dicts == 0 or (dicts == 1 and type(metadata) is dict and self._finisher.cleaner.knows_names(metadata))
+        )
+        if not is_known and not self._finisher.is_plain(event):
+            return True
         text, said = snapshot.decode(), "" if sentence is None else sentence.lower()
         # Whatever may_hold_secret() looks for has one of these.
         return (
