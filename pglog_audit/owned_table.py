@@ -107,6 +107,7 @@ class OwnedTable:
     def _change(self, work: Callable[[Changing], T]) -> T:
         with self._connection.transaction():
             cursor = Cursor(self._connection, row_factory=dict_row)
+            cursor.execute(template("read_committed"))
             # A schema of the path may be one where others make functions, which the owner must not call.
             cursor.execute(template("qualify_names"))
             cursor.execute(template("begin_change").format(table=sql.Literal(self.found.name)))

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from psycopg import Connection, Cursor, sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, kwargs_row, scalar_row, tuple_row
 
 from . import ddl, scripts, table_names
@@ -97,7 +98,10 @@ def init(
     """
     roles = Roles(owner, writer, reader, operator)
     step = scripts.check(table, roles, id_types, partitions, existing=existing, rls=rls)
+    is_callers = connection.info.transaction_status != TransactionStatus.IDLE
     with connection.transaction():
+        if not is_callers:
+            connection.execute(template("read_committed"))
         table = _begin(connection, table)
         require_roles(connection, roles)
         relation = describe(connection, table)

@@ -77,7 +77,8 @@ def partitions_script(*, table: str = "audit_log", partitions: str | None = None
     :param partitions: how long those of the table are, by default ``monthly``.
     """
     step = check(table, Roles(), {}, partitions, existing=False, rls=False)
-    return _join(table, _as_owner(table, [ddl.make_partitions(step)]), transaction=False)
+    statements = _join(table, _as_owner(table, [ddl.make_partitions(step)]), transaction=False)
+    return f"{template('read_committed').as_string()};\n\n{statements}"
 
 
 def grants(
@@ -147,4 +148,5 @@ def _join(table: str, statements: Iterable[sql.SQL | sql.Composed], *, transacti
         before.append(sql.SQL("{};\n").format(template("qualify_names")))
     after = sql.SQL("{};\n").format(template("restore_path"))
     joined = sql.SQL("\n").join([*before, *statements, after])
-    return (template("script").format(statements=joined) if transaction else joined).as_string()
+    names = {"statements": joined, "read_committed": template("read_committed")}
+    return (template("script").format(**names) if transaction else joined).as_string()
