@@ -8,12 +8,13 @@ from typing import Any, TypeAlias, TypeVar
 
 from psycopg import Connection, Cursor, errors, sql
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, class_row, dict_row, tuple_row
+from psycopg.rows import DictRow, class_row, dict_row
 
 from . import ddl, table_names
 from .audit_table import AuditTable, describe, require_version
 from .errors import ConfigurationError, SchemaError
 from .guards import find_function, make
+from .reading import find_table
 from .sql import template
 
 T = TypeVar("T")
@@ -64,10 +65,7 @@ class OwnedTable:
         """What the catalog says."""
 
     def _find(self, table: str) -> AuditTable:
-        schema, _, name = table.rpartition(".")
-        cursor = Cursor(self._connection, row_factory=tuple_row)
-        place = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}).fetchone()
-        self._connection.execute(template("qualify_names"))
+        place = find_table(self._connection, table)
         found = describe(self._connection, ".".join(place)) if place else None
         if found is None:
             raise SchemaError(f"there is no table {table}: run pglog-audit init, or give another --table")
