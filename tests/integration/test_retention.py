@@ -192,6 +192,24 @@ class TestTelling:
         run(database)
         assert missing(database) == [("explained", WRITER, 1, 5, f"retention dropped {name(-4)}")]
 
+    def test_the_widest_numbers_stop_nothing(self, database: Database) -> None:
+        """A writer may give any numbers: what lies between them is no bigint any more, and still is counted."""
+        widest = 2**63 - 1
+        insert(database, -4, 0)
+        with psycopg.connect(database.writer) as connection:
+            connection.execute(
+                "INSERT INTO audit_log (action, writer_id, writer_seq, occurred_at) VALUES ('a.b', %s, %s, %s)",
+                [WRITER, widest, month(-4)],
+            )
+        insert(database, -3, 1)
+        between = ("unexplained", WRITER, 2, widest - 1, None)
+        assert missing(database) == [between]
+        assert [each.events for each in run(database)] == [0, 0, 2]
+        assert missing(database) == []
+        insert(database, -3, 3)
+        reasons = [(each[0], *each[2:4]) for each in missing(database)]
+        assert reasons == [("unexplained", 2, 2)]
+
     def test_what_was_missing_before_still_is(self, database: Database) -> None:
         """Retention explains what it dropped, and no more."""
         insert(database, -4, 1, 2, 4, 5)
