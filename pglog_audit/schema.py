@@ -112,7 +112,7 @@ def init(
         else:
             require(relation, table)
         if not existing:
-            connection.execute(ddl.prepare_roles(table, owner, operator))
+            connection.execute(ddl.prepare_roles(table, owner, operator, writer=writer, reader=reader))
         if created:
             connection.execute(ddl.create_table(table, id_types, step))
         relation = require(describe(connection, table), table)

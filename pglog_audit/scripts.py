@@ -45,7 +45,7 @@ def script(
     statements: list[sql.SQL | sql.Composed] = []
     if not existing:
         relations.append(sql.Identifier(*schema, table_names.view_name(name)))
-        statements.append(ddl.prepare_roles(table, owner, operator))
+        statements.append(ddl.prepare_roles(table, owner, operator, writer=writer, reader=reader))
         statements += [ddl.create_table(table, id_types, step), ddl.create_view(*relations)]
         relations.append(sql.Identifier(*schema, table_names.retained_name(name)))
     statements += grants(roles, relations, existing=existing, rls=rls)
@@ -135,7 +135,7 @@ def _check_id_types(id_types: Mapping[str, str], *, existing: bool) -> None:
 
 
 def _as_owner(table: str, statements: Iterable[sql.Composed]) -> Iterator[sql.SQL | sql.Composed]:
-    yield ddl.prepare_roles(table, None, None)
+    yield ddl.prepare_roles(table)
     yield from statements
     yield ddl.leave_owner()
 

@@ -2,6 +2,7 @@
 SET LOCAL pglog_audit.schema = {schema};
 SET LOCAL pglog_audit.owner = {owner};
 SET LOCAL pglog_audit.operator = {operator};
+SET LOCAL pglog_audit.users = {users};
 SET LOCAL pglog_audit.view = {view};
 SET LOCAL pglog_audit.retained = {retained};
 SET LOCAL pglog_audit.lent = 'off';
@@ -21,6 +22,12 @@ DECLARE
         nullif(current_setting('pglog_audit.schema'), ''),
         current_schema()
     );
+    outside text[] := ARRAY(
+        SELECT DISTINCT name
+        FROM unnest(current_setting('pglog_audit.users')::text[]) AS name
+        WHERE NOT has_schema_privilege(name, namespace, 'USAGE')
+    );
+    opens boolean := has_schema_privilege(current_user, namespace, 'USAGE WITH GRANT OPTION');
     is_superuser boolean;
     makes_roles boolean;
     is_there boolean := EXISTS (SELECT FROM pg_roles WHERE rolname = owner);
@@ -56,6 +63,13 @@ BEGIN
         RAISE EXCEPTION '% may not let % make tables in schema %: who owns it runs GRANT USAGE, CREATE ON SCHEMA % TO %, then init again',
             current_user, owner, namespace, quote_ident(namespace), quote_ident(owner) USING ERRCODE = 'insufficient_privilege';
     END IF;
+    IF outside <> '{{}}' AND NOT (
+        opens OR (is_there AND has_schema_privilege(owner, namespace, 'USAGE WITH GRANT OPTION'))
+    ) THEN
+        RAISE EXCEPTION '% may not let % into schema %: who owns it runs GRANT USAGE ON SCHEMA % TO %, then init again',
+            current_user, array_to_string(outside, ' and '), namespace, quote_ident(namespace),
+            (SELECT string_agg(quote_ident(name), ', ') FROM unnest(outside) AS name) USING ERRCODE = 'insufficient_privilege';
+    END IF;
     IF operator IS NOT NULL AND owner_is_superuser AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = operator) THEN
         RAISE EXCEPTION '% would be a superuser with %, who owns the table: give --owner a role that is none', operator, owner
             USING ERRCODE = 'insufficient_privilege';
@@ -71,6 +85,12 @@ BEGIN
 
     IF NOT is_there THEN
         EXECUTE format('CREATE ROLE %I NOLOGIN', owner);
+    END IF;
+    IF opens THEN
+        -- Now: the owner may enter the schema and make tables there, but need not be able to let others in.
+        FOR statement IN SELECT format('GRANT USAGE ON SCHEMA %I TO %I', namespace, name) FROM unnest(outside) AS name LOOP
+            EXECUTE statement;
+        END LOOP;
     END IF;
     IF named IS NOT NULL THEN
         IF NOT pg_has_role(current_user, owner, acting) THEN

@@ -260,6 +260,56 @@ class TestOwner:
         assert not site.may(site.writer, replace)
 
 
+class TestSchemaOfItsOwn:
+    """`CREATE SCHEMA audit`, where nobody may enter but who made it."""
+
+    @pytest.fixture(params=["admin", "postgres"])
+    def maker(self, site, request):
+        """Make the schema, and return who did."""
+        maker = {"admin": site.admin}.get(request.param, request.param)
+        with site.connect(maker) as connection:
+            connection.execute("CREATE SCHEMA audit")
+        return maker
+
+    @pytest.mark.parametrize("given", [("writer", "reader", "operator"), ("reader",), ("writer",)])
+    def test_is_opened_for_who_writes_and_reads(self, site, maker, given):
+        """By who connects: the owner of the table cannot, and need not be able to."""
+        roles = {name: site.roles[name] for name in given}
+        for _ in range(2):
+            site.init(maker, table="audit.audit_log", owner=site.owner, **roles)
+        assert site.may(site.writer, "INSERT INTO audit.audit_log (action) VALUES ('x.y')") == ("writer" in given)
+        assert site.may(site.reader, "TABLE audit.audit_log", "TABLE audit.audit_timeline") == ("reader" in given)
+        assert not site.may(site.writer, "CREATE TABLE audit.mine ()")
+
+    def test_is_kept_by_the_operator(self, site, maker):
+        """Who may act as the owner finds the table there."""
+        site.init(maker, table="audit.audit_log", owner=site.owner, operator=site.operator)
+        with site.connect(site.operator, autocommit=True) as connection:
+            assert len(maintain(connection, table="audit.audit_log", ahead=13).made) == 1
+            assert list(retain(connection, "1year", table="audit.audit_log")) == []
+            assert upgrade(connection, table="audit.audit_log").after == schema.VERSION
+            connection.execute(schema.partitions_script(table="audit.audit_log"))
+
+    def test_is_opened_by_the_script(self, site, maker):
+        """`pglog-audit sql` grants the same."""
+        with site.connect(maker, autocommit=True) as connection:
+            connection.execute(schema.script(table="audit.audit_log", **site.roles))
+        assert site.may(site.writer, "INSERT INTO audit.audit_log (action) VALUES ('x.y')")
+        assert site.may(site.reader, "TABLE audit.audit_log")
+
+    def test_of_a_stranger_is_told(self, site, maker):
+        """Who can let them in is told how, before anything is changed."""
+        site.init(maker, table="audit.audit_log", owner=site.owner, operator=site.operator)
+        before = site.catalog()
+        with pytest.raises(InsufficientPrivilege, match=f"GRANT USAGE ON SCHEMA audit TO {site.writer}, then init"):
+            site.init(site.operator, table="audit.audit_log", writer=site.writer)
+        assert site.catalog() == before
+        with site.connect(maker) as connection:
+            connection.execute(f"GRANT USAGE ON SCHEMA audit TO {site.writer}")
+        site.init(site.operator, table="audit.audit_log", writer=site.writer)
+        assert site.may(site.writer, "INSERT INTO audit.audit_log (action) VALUES ('x.y')")
+
+
 class TestOperator:
     def test_has_nothing_until_it_says_so(self, site):
         """Without SET ROLE it may neither read nor write nor drop."""
