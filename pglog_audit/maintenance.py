@@ -10,7 +10,7 @@ from psycopg import Connection
 from . import table_names
 from .guards import Guard, find_function, find_guards, restore
 from .owned_table import Changing, OwnedTable, Partition
-from .sql import template
+from .sql import template, with_parameters
 from .steps import Step
 
 MAX_FAR = 24
@@ -130,7 +130,7 @@ def _occupied(owned: OwnedTable, cursor: Changing, default: Partition | None, si
     """Return when the periods begin that the default partition has rows of."""
     if default is None:
         return set()
-    statement = template("occupied_periods").format(partition=default.identifier)
+    statement = template("occupied_periods").format(partition=with_parameters(default.identifier))
     asked = {"unit": owned.found.step.unit, "since": since, "until": _END_OF_TIME}
     return {owned.found.step.begin(row["begins"]) for row in cursor.execute(statement, asked).fetchall()}
 

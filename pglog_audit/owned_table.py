@@ -15,7 +15,7 @@ from .audit_table import AuditTable, describe, require_version
 from .errors import ConfigurationError, SchemaError
 from .guards import find_function, make
 from .reading import find_table
-from .sql import template
+from .sql import template, with_parameters
 
 T = TypeVar("T")
 Changing: TypeAlias = Cursor[DictRow]
@@ -60,7 +60,8 @@ class OwnedTable:
             found = self._find(table)
             if found.version is None or not any_version:
                 require_version(found)
-            self._role = self._require_ownership(found)
+            self.role = self._require_ownership(found)
+            """The owner, as which everything is done."""
         self.found: AuditTable = found
         """What the catalog says."""
 
@@ -109,7 +110,7 @@ class OwnedTable:
             # A schema of the path may be one where others make functions, which the owner must not call.
             cursor.execute(template("qualify_names"))
             cursor.execute(template("begin_change").format(table=sql.Literal(self.found.name)))
-            cursor.execute(template("become").format(role=sql.Identifier(self._role)))
+            cursor.execute(template("become").format(role=sql.Identifier(self.role)))
             return work(cursor)
 
     def partitions(self, cursor: Changing) -> list[Partition]:
@@ -155,9 +156,8 @@ class OwnedTable:
 
     def take_back(self, cursor: Changing, old: Partition, since: datetime | None = None) -> int:
         """Insert the rows of *old*, of *since* and later, into the table again, within a change; return how many."""
-        rows = cursor.execute(template("columns_to_move"), {"table": self.found.oid}).fetchall()
-        columns = sql.SQL(", ").join(sql.Identifier(row["name"]) for row in rows)
-        names = {"table": self.found.identifier, "old": old.identifier, "columns": columns}
+        columns = with_parameters(self.columns(cursor))
+        names = {"table": self.found.identifier, "old": with_parameters(old.identifier), "columns": columns}
         # A row that the table refuses is an error by itself; one that a trigger drops is not.
         expected = self.count(cursor, old.identifier, since)
         moved = cursor.execute(template("move_rows").format(**names), {"since": since}).rowcount
@@ -168,10 +168,16 @@ class OwnedTable:
             )
         return moved
 
+    def columns(self, cursor: Changing) -> sql.Composed:
+        """Return the columns that hold what was inserted, within a change."""
+        rows = cursor.execute(template("columns_to_move"), {"table": self.found.oid}).fetchall()
+        return sql.SQL(", ").join(sql.Identifier(row["name"]) for row in rows)
+
     def count(
         self, cursor: Changing, partition: sql.Identifier, since: datetime | None = None, until: datetime | None = None
     ) -> int:
         """Return how many rows *partition* has of *since* and later, before *until*."""
-        cursor.execute(template("count_rows").format(partition=partition), {"since": since, "until": until})
+        statement = template("count_rows").format(partition=with_parameters(partition))
+        cursor.execute(statement, {"since": since, "until": until})
         [row] = cursor.fetchall()
         return int(row["count"])

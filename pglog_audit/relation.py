@@ -11,7 +11,7 @@ from .errors import SchemaError
 from .event import AuditEvent
 from .question import Condition, Question, Range
 from .reading import Reader, find_table
-from .sql import template
+from .sql import template, with_parameters
 
 _ORDERED_BY = ("occurred_at", "id")
 _MOST_EDGES = 8
@@ -63,7 +63,7 @@ class Relation:
     def _columns(self) -> sql.Composed:
         return sql.SQL(", ").join(map(_identifier, self.columns.values()))
 
-    def _column(self, field: str) -> sql.Identifier:
+    def _column(self, field: str) -> sql.SQL:
         if field not in self.columns:
             raise SchemaError(
                 f"table {self.name} has no column {field}: if it has another name there, "
@@ -113,6 +113,5 @@ def _conditions(stretch: Range) -> Iterator[Condition]:
         yield Condition("timeline_before", "occurred_at", "upper")
 
 
-def _identifier(column: str) -> sql.Identifier:
-    # psycopg takes a lone percent sign for a parameter, in an identifier too.
-    return sql.Identifier("event", column.replace("%", "%%"))
+def _identifier(column: str) -> sql.SQL:
+    return with_parameters(sql.Identifier("event", column))

@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from pglog_audit import owned_table, schema
 from pglog_audit.errors import ConfigurationError, SchemaError
 from pglog_audit.maintenance import Maintained, maintain
+from pglog_audit.retention import retain
 from pglog_audit.steps import STEPS
 
 if TYPE_CHECKING:
@@ -181,6 +182,20 @@ class TestDefault:
         with pytest.raises(errors.InsufficientPrivilege, match="is append-only"):
             database.execute("TRUNCATE audit_log_default")
         assert run(database).made == ()
+
+    def test_names_with_a_percent_sign(self, database: Database) -> None:
+        """Psycopg's placeholders are no concern of the user's columns and partitions."""
+        names = drop_months(database, 0)
+        database.execute('ALTER TABLE audit_log_default RENAME TO "rest of 100%%s"')
+        database.execute('ALTER TABLE audit_log ADD COLUMN "100%%" text DEFAULT \'100%%\', ADD "%%(n)s" int DEFAULT 7')
+        insert(database, THIS_MONTH)
+        done = run(database)
+        assert (done.made, done.moved) == (tuple(names), 1)
+        assert [(row["100%"], row["%(n)s"]) for row in database.rows()] == [("100%", 7)]
+        database.execute('ALTER TABLE audit_log_default RENAME TO "rest of 100%%s"')
+        insert(database, "2001-01-01")
+        with psycopg.connect(database.owner, autocommit=True) as connection:
+            assert [each.events for each in retain(connection, "1year")] == [1]
 
     def test_times_that_somebody_made_up(self, database: Database) -> None:
         """Whoever may insert cannot make a thousand partitions of it, not a few a day either."""
