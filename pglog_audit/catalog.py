@@ -170,7 +170,7 @@ def description(table: str, columns: Mapping[str, str], *, role: str, database: 
         raise SchemaError(_missing(role, table, database, [row[0] for row in elsewhere]))
     [place] = found
     [[path]] = yield template("show_path"), {}
-    yield template("set_path"), {"path": "pg_catalog"}
+    yield template("set_path"), {"path": "pg_catalog, pg_temp"}
     rows = yield template("writer_columns"), {"schema": place[0], "name": place[1]}
     yield template("set_path"), {"path": path}
     usable = {row[0]: Column(*row[:-1]) for row in rows if row[-1]}

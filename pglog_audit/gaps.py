@@ -16,7 +16,7 @@ from .errors import ConfigurationError, SchemaError
 from .gap_claims import MAX_TEXT, Claims, read_claim
 from .reading import Reader
 from .relation import Relation, find_relation
-from .sql import template
+from .sql import template, with_parameters
 
 GapKind: TypeAlias = Literal["unexplained", "explained", "tail", "repeated", "malformed"]
 
@@ -159,9 +159,8 @@ def _columns(relation: Relation) -> dict[str, sql.Composable]:
                 f"table {relation.name} has no column {field}, so nobody can know which events are missing there: "
                 "only the writers of a table with writer_id and writer_seq number their rows"
             )
-    # psycopg takes a lone percent sign for a parameter, in an identifier too.
     there = {
-        field: sql.Identifier("event", column.replace("%", "%%"))
+        field: with_parameters(sql.Identifier("event", column))
         for field, column in relation.columns.items()
         if field in (*_NEEDED, *_USEFUL)
     }

@@ -30,6 +30,20 @@ def reading(connection: psycopg.Connection[Any]) -> Iterator[Reader]:
         yield reader.execute(template("read_only"), prepare=False)
 
 
+def find_table(connection: psycopg.Connection[Any], table: str) -> tuple[str, str] | None:
+    """
+    Return schema and name of *table*, ``name`` or ``schema.name``, as the search path has it; None if there is none.
+
+    For the rest of the transaction a name without a schema is PostgreSQL's own: a schema of the path may be one where
+    others make functions, operators and types, which this connection must not call.
+    """
+    schema, _, name = table.rpartition(".")
+    cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+    found = cursor.execute(template("find_table"), {"schema": schema or None, "name": name}, prepare=False).fetchone()
+    cursor.execute(template("qualify_names"), prepare=False)
+    return found and (found[0], found[1])
+
+
 def _lenient(loader: type[Loader]) -> type[Loader]:
     def load(self: Loader, data: Buffer) -> Any:
         # One row with infinity in a column must not hide all the others.

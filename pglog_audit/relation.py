@@ -10,8 +10,8 @@ from psycopg import sql
 from .errors import SchemaError
 from .event import AuditEvent
 from .question import Condition, Question, Range
-from .reading import Reader
-from .sql import template
+from .reading import Reader, find_table
+from .sql import template, with_parameters
 
 _ORDERED_BY = ("occurred_at", "id")
 _MOST_EDGES = 8
@@ -63,7 +63,7 @@ class Relation:
     def _columns(self) -> sql.Composed:
         return sql.SQL(", ").join(map(_identifier, self.columns.values()))
 
-    def _column(self, field: str) -> sql.Identifier:
+    def _column(self, field: str) -> sql.SQL:
         if field not in self.columns:
             raise SchemaError(
                 f"table {self.name} has no column {field}: if it has another name there, "
@@ -79,20 +79,18 @@ def find_relation(reader: Reader, table: str, columns: Mapping[str, str]) -> Rel
     :param columns: our field → its column, where the names differ.
     :raises SchemaError: there is none, or it lacks one of *columns*.
     """
-    schema, _, name = table.rpartition(".")
-    reader.execute(template("find_table"), {"schema": schema or None, "name": name}, prepare=False)
-    found = reader.fetchone()
+    found = find_table(reader.connection, table)
     if found is None:
         info = reader.connection.info
         raise SchemaError(
             f"no table {table} in database {info.dbname} that role {info.user} finds: run pglog-audit init, "
             "or name the table as schema.name"
         )
-    place = {"schema": found[0], "name": name}
+    place = {"schema": found[0], "name": found[1]}
     reader.execute(template("timeline_columns"), place, prepare=False)
     mapped = _mapped([row[0] for row in reader], columns, table)
     reader.execute(template("timeline_edges"), place | {"column": mapped.get("occurred_at")}, prepare=False)
-    return Relation(table, sql.Identifier(found[0], name), mapped, _edges(row[0] for row in reader))
+    return Relation(table, sql.Identifier(*found), mapped, _edges(row[0] for row in reader))
 
 
 def _edges(found: Iterable[datetime | str]) -> tuple[datetime, ...]:
@@ -115,6 +113,5 @@ def _conditions(stretch: Range) -> Iterator[Condition]:
         yield Condition("timeline_before", "occurred_at", "upper")
 
 
-def _identifier(column: str) -> sql.Identifier:
-    # psycopg takes a lone percent sign for a parameter, in an identifier too.
-    return sql.Identifier("event", column.replace("%", "%%"))
+def _identifier(column: str) -> sql.SQL:
+    return with_parameters(sql.Identifier("event", column))

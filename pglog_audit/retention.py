@@ -12,14 +12,14 @@ from psycopg import Connection, sql
 from .errors import ConfigurationError, SchemaError
 from .guards import find_function, make
 from .owned_table import Changing, OwnedTable
-from .sql import template
+from .sql import template, with_parameters
 
 _KEEP = re.compile(r"([1-9]\d{0,4}) ?(day|week|month|year)s?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """A partition that :func:`retain` dropped, or would drop."""
+    """A partition that :func:`retain` dropped, or would drop; or one that an earlier run left detached."""
 
     partition: str
     """Its name, without its schema."""
@@ -28,6 +28,8 @@ class Retained:
     ends: datetime
     """Its events are from before this time."""
     events: int
+    put_back: str | None = None
+    """Only of one that is not dropped: an earlier run, with less to keep, detached it. The SQL that puts it back."""
 
 
 def retain(
@@ -38,7 +40,8 @@ def retain(
 
     Of each, one transaction takes it from the table, and the next records its events, per partition in a row
     ``audit.retain`` and per writer for ``gaps``, and drops it. Whatever ends the process, the next call goes on from
-    there. Of the default partition goes what is from before the last period that goes whole.
+    there. Of the default partition goes what is from before the last period that goes whole. What an earlier call had
+    detached, and is now to be kept, is yielded as well, with what puts it back.
 
     :param connection: as the owner, a member of it, or a superuser; outside a transaction.
     :param keep: such as ``24months``, ``90days``, ``8weeks`` or ``10years``.
@@ -53,6 +56,7 @@ def retain(
         raise SchemaError(
             f"{owned.found.name} has schema 1, in which nothing can tell what was dropped: run pglog-audit upgrade"
         )
+    owned.require_parts()
     return _retain(_Retention(owned), interval, dry_run=dry_run)
 
 
@@ -67,7 +71,7 @@ def _retain(retention: "_Retention", interval: str, *, dry_run: bool) -> Iterato
     limit = retention.limit(interval)
     act = retention.count if dry_run else retention.finish
     for left in retention.leftovers():
-        yield from act(left)
+        yield from act(left) if left.ends <= limit else retention.spare(left)
     for leaving in retention.old_partitions(limit):
         if dry_run or retention.detach(leaving):
             yield from act(leaving)
@@ -138,6 +142,24 @@ class _Retention:
         events = self._owned.change(lambda cursor: self._count(cursor, leaving))
         yield Retained(leaving.partition, leaving.begins, leaving.ends, events)
 
+    def spare(self, left: _Leaving) -> Iterator[Retained]:
+        """Tell what puts a table back that is to be kept after all."""
+        for found in self.count(left):
+            yield replace(found, put_back=self._owned.change(lambda cursor: self._put_back(cursor, left)))
+
+    def _put_back(self, cursor: Changing, left: _Leaving) -> str:
+        names = {
+            "owner": sql.Identifier(self._owned.role),
+            "table": self._owned.found.identifier,
+            "relation": left.identifier,
+            "columns": self._owned.columns(cursor),
+            "begins": sql.SQL("MINVALUE") if left.begins is None else sql.Literal(left.begins.isoformat()),
+            "ends": sql.Literal(left.ends.isoformat()),
+        }
+        # Of the default partition only rows went: another one has its place.
+        file = "put_back_partition" if left.name == left.partition else "put_back_rows"
+        return template(file).format(**names).as_string()
+
     def _count(self, cursor: Changing, leaving: _Leaving) -> int:
         return self._owned.count(cursor, leaving.identifier, leaving.begins, leaving.ends)
 
@@ -191,7 +213,7 @@ class _Retention:
         if leaving.name not in {each.name for each in self._detached(cursor)}:
             return None
         names = {
-            "partition": leaving.identifier,
+            "partition": with_parameters(leaving.identifier),
             "retained": self._owned.found.retained,
             "table": self._owned.found.identifier,
         }

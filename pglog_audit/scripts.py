@@ -45,7 +45,8 @@ def script(
     statements: list[sql.SQL | sql.Composed] = []
     if not existing:
         relations.append(sql.Identifier(*schema, table_names.view_name(name)))
-        statements.append(ddl.prepare_roles(table, owner, operator))
+        statements.append(ddl.lock_setup())
+        statements.append(ddl.prepare_roles(table, owner, operator, writer=writer, reader=reader))
         statements += [ddl.create_table(table, id_types, step), ddl.create_view(*relations)]
         relations.append(sql.Identifier(*schema, table_names.retained_name(name)))
     statements += grants(roles, relations, existing=existing, rls=rls)
@@ -77,7 +78,8 @@ def partitions_script(*, table: str = "audit_log", partitions: str | None = None
     :param partitions: how long those of the table are, by default ``monthly``.
     """
     step = check(table, Roles(), {}, partitions, existing=False, rls=False)
-    return _join(table, _as_owner(table, [ddl.make_partitions(step)]), transaction=False)
+    statements = _join(table, _as_owner(table, [ddl.make_partitions(step)]), transaction=False)
+    return f"{template('read_committed').as_string()};\n\n{statements}"
 
 
 def grants(
@@ -134,7 +136,7 @@ def _check_id_types(id_types: Mapping[str, str], *, existing: bool) -> None:
 
 
 def _as_owner(table: str, statements: Iterable[sql.Composed]) -> Iterator[sql.SQL | sql.Composed]:
-    yield ddl.prepare_roles(table, None, None)
+    yield ddl.prepare_roles(table)
     yield from statements
     yield ddl.leave_owner()
 
@@ -145,6 +147,7 @@ def _join(table: str, statements: Iterable[sql.SQL | sql.Composed], *, transacti
     if "." in table:
         # A schema of the path may be one where others make functions, which who runs this must not call.
         before.append(sql.SQL("{};\n").format(template("qualify_names")))
-    after = sql.SQL("{};\n").format(template("restore_path"))
+    after = sql.SQL("{};\n").format(template("restore_session"))
     joined = sql.SQL("\n").join([*before, *statements, after])
-    return (template("script").format(statements=joined) if transaction else joined).as_string()
+    names = {"statements": joined, "read_committed": template("read_committed")}
+    return (template("script").format(**names) if transaction else joined).as_string()

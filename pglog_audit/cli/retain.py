@@ -32,8 +32,12 @@ def retain(conninfo: str, table: str, keep: str, *, dry_run: bool) -> None:
     count = 0
     with owner_connection(conninfo) as connection:
         for gone in retain_table(connection, keep, table=table, dry_run=dry_run):
-            count += 1
-            click.echo(f"{'Would drop' if dry_run else 'Dropped'} {_told(gone)}.")
+            if gone.put_back is None:
+                count += 1
+                click.echo(f"{'Would drop' if dry_run else 'Dropped'} {_told(gone)}.")
+            else:
+                click.echo(f"Detached, by a run that was ended, is {_told(gone)}. It is kept. This puts it back:")
+                click.echo(gone.put_back, nl=False)
     if not count:
         click.echo(f"Nothing goes: no partition is older than {keep} as a whole.")
 

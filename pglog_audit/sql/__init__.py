@@ -23,6 +23,11 @@ def identifier(table: str) -> sql.Identifier:
     return sql.Identifier(*table.split("."))
 
 
+def with_parameters(names: sql.Composable) -> sql.SQL:
+    """Return *names* for a statement with parameters: psycopg takes a lone percent sign for one, in a name too."""
+    return sql.SQL(names.as_string().replace("%", "%%"))
+
+
 def check_table(table: str) -> str:
     """
     Return *table*, written ``name`` or ``schema.name``, each at most 63 bytes and as the catalog spells it.

@@ -13,7 +13,11 @@ BEGIN
     END IF;
 
     -- Without the grant option GRANT gives a warning and no privilege.
-    IF NOT (has_schema_privilege(reader, namespace, 'USAGE') AND has_table_privilege(reader, readable, 'SELECT')) THEN
+    IF NOT has_schema_privilege(reader, namespace, 'USAGE') THEN
+        RAISE EXCEPTION '% may not let % into schema %: who owns it runs GRANT USAGE ON SCHEMA % TO %, then init again',
+            current_user, reader, namespace, namespace, reader USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NOT has_table_privilege(reader, readable, 'SELECT') THEN
         RAISE EXCEPTION '% may not grant SELECT on % to %', current_user, readable, reader
             USING ERRCODE = 'insufficient_privilege';
     END IF;

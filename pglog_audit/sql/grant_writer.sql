@@ -30,8 +30,11 @@ BEGIN
     END LOOP;
 
     -- Without the grant option GRANT gives a warning and no privilege.
-    IF NOT (has_schema_privilege(writer, namespace, 'USAGE') AND has_column_privilege(writer, events, 'action', 'INSERT'))
-    THEN
+    IF NOT has_schema_privilege(writer, namespace, 'USAGE') THEN
+        RAISE EXCEPTION '% may not let % into schema %: who owns it runs GRANT USAGE ON SCHEMA % TO %, then init again',
+            current_user, writer, namespace, namespace, writer USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NOT has_column_privilege(writer, events, 'action', 'INSERT') THEN
         RAISE EXCEPTION '% may not grant INSERT on % to %', current_user, events, writer
             USING ERRCODE = 'insufficient_privilege';
     END IF;

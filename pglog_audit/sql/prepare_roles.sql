@@ -2,6 +2,7 @@
 SET LOCAL pglog_audit.schema = {schema};
 SET LOCAL pglog_audit.owner = {owner};
 SET LOCAL pglog_audit.operator = {operator};
+SET LOCAL pglog_audit.users = {users};
 SET LOCAL pglog_audit.view = {view};
 SET LOCAL pglog_audit.retained = {retained};
 SET LOCAL pglog_audit.lent = 'off';
@@ -13,6 +14,12 @@ DECLARE
     visible text := (SELECT coalesce(string_agg(quote_ident(name), ', '), '') FROM unnest(current_schemas(false)) AS name);
     events regclass := to_regclass(current_setting('pglog_audit.events'));
     holder oid := (SELECT relowner FROM pg_class WHERE oid = events);
+    -- Who owned it before, if the table alone was given away: the guards' function did not go with it.
+    former oid := (
+        SELECT proowner
+        FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+        WHERE tgrelid = events AND tgname = 'refuse_change'
+    );
     named text := nullif(current_setting('pglog_audit.owner'), '');
     owner text := coalesce(named, pg_get_userbyid(holder), current_user);
     operator text := nullif(current_setting('pglog_audit.operator'), '');
@@ -21,6 +28,12 @@ DECLARE
         nullif(current_setting('pglog_audit.schema'), ''),
         current_schema()
     );
+    outside text[] := ARRAY(
+        SELECT DISTINCT name
+        FROM unnest(current_setting('pglog_audit.users')::text[]) AS name
+        WHERE NOT has_schema_privilege(name, namespace, 'USAGE')
+    );
+    opens boolean := has_schema_privilege(current_user, namespace, 'USAGE WITH GRANT OPTION');
     is_superuser boolean;
     makes_roles boolean;
     is_there boolean := EXISTS (SELECT FROM pg_roles WHERE rolname = owner);
@@ -56,6 +69,13 @@ BEGIN
         RAISE EXCEPTION '% may not let % make tables in schema %: who owns it runs GRANT USAGE, CREATE ON SCHEMA % TO %, then init again',
             current_user, owner, namespace, quote_ident(namespace), quote_ident(owner) USING ERRCODE = 'insufficient_privilege';
     END IF;
+    IF outside <> '{{}}' AND NOT (
+        opens OR (is_there AND has_schema_privilege(owner, namespace, 'USAGE WITH GRANT OPTION'))
+    ) THEN
+        RAISE EXCEPTION '% may not let % into schema %: who owns it runs GRANT USAGE ON SCHEMA % TO %, then init again',
+            current_user, array_to_string(outside, ' and '), namespace, quote_ident(namespace),
+            (SELECT string_agg(quote_ident(name), ', ') FROM unnest(outside) AS name) USING ERRCODE = 'insufficient_privilege';
+    END IF;
     IF operator IS NOT NULL AND owner_is_superuser AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = operator) THEN
         RAISE EXCEPTION '% would be a superuser with %, who owns the table: give --owner a role that is none', operator, owner
             USING ERRCODE = 'insufficient_privilege';
@@ -71,6 +91,12 @@ BEGIN
 
     IF NOT is_there THEN
         EXECUTE format('CREATE ROLE %I NOLOGIN', owner);
+    END IF;
+    IF opens THEN
+        -- Now: the owner may enter the schema and make tables there, but need not be able to let others in.
+        FOR statement IN SELECT format('GRANT USAGE ON SCHEMA %I TO %I', namespace, name) FROM unnest(outside) AS name LOOP
+            EXECUTE statement;
+        END LOOP;
     END IF;
     IF named IS NOT NULL THEN
         IF NOT pg_has_role(current_user, owner, acting) THEN
@@ -90,7 +116,7 @@ BEGIN
                 SELECT 'TABLE', oid::regclass::text, relowner
                 FROM pg_class
                 WHERE oid = to_regclass(current_setting('pglog_audit.retained'))
-                  AND relowner = coalesce(holder, quote_ident(current_user)::regrole)
+                  AND relowner IN (coalesce(holder, quote_ident(current_user)::regrole), former)
                 UNION
                 SELECT 'VIEW', oid::regclass::text, relowner
                 FROM pg_class
@@ -98,7 +124,7 @@ BEGIN
                 UNION
                 SELECT 'FUNCTION', tgfoid::regprocedure::text, proowner
                 FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
-                WHERE tgrelid = events AND NOT tgisinternal AND proowner = holder
+                WHERE tgrelid = events AND NOT tgisinternal AND NOT prosecdef AND proowner IN (holder, former)
             ) AS part (kind, name, owned_by)
             WHERE pg_get_userbyid(owned_by) <> owner
         LOOP

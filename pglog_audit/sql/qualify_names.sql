@@ -1,2 +1,2 @@
 -- For the rest of the transaction a name without a schema is PostgreSQL's own, and the catalog spells all others with theirs.
-SELECT set_config('search_path', 'pg_catalog', true)
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)

@@ -37,7 +37,7 @@ going_on AS (
     -- stopped may have gone on soon after, over the end of the partition.
     SELECT writer.*
     FROM writer
-    WHERE first > 1 OR events <> last - first + 1 OR NOT EXISTS (
+    WHERE first > 1 OR events <> last::numeric - first + 1 OR NOT EXISTS (
         SELECT
         FROM gone
         WHERE gone.writer_id = writer.writer_id AND gone.writer_seq = writer.last

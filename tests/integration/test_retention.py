@@ -10,13 +10,15 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from pglog_audit import AuditLog, ConfigurationError, SchemaError, ddl, schema
+from pglog_audit.cli.commands import cli
 from pglog_audit.maintenance import maintain
 from pglog_audit.owned_table import OwnedTable
-from pglog_audit.retention import Retained, retain
+from pglog_audit.retention import Retained, _Retention, retain
 from pglog_audit.steps import STEPS
 
 if TYPE_CHECKING:
@@ -28,6 +30,13 @@ WRITER = UUID("019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51")
 OTHER = UUID("019cae1f-95b9-7d30-a1c4-6f0b6f6a3c52")
 THIRD = UUID("019cae1f-95b9-7d30-a1c4-6f0b6f6a3c53")
 READER = "retain_reader"
+PARTITIONS = """
+    SELECT relid::regclass::text AS name, pg_get_expr(relpartbound, pg_class.oid) AS bounds,
+           obj_description(pg_class.oid) AS comment,
+           array_agg(tgname || tgenabled::text || tgisinternal::text ORDER BY tgname) AS triggers
+      FROM pg_partition_tree('audit_log') JOIN pg_class ON pg_class.oid = relid JOIN pg_trigger ON tgrelid = relid
+     GROUP BY 1, 2, 3 ORDER BY 1
+"""
 
 
 def month(count: int) -> datetime:
@@ -192,6 +201,24 @@ class TestTelling:
         run(database)
         assert missing(database) == [("explained", WRITER, 1, 5, f"retention dropped {name(-4)}")]
 
+    def test_the_widest_numbers_stop_nothing(self, database: Database) -> None:
+        """A writer may give any numbers: what lies between them is no bigint any more, and still is counted."""
+        widest = 2**63 - 1
+        insert(database, -4, 0)
+        with psycopg.connect(database.writer) as connection:
+            connection.execute(
+                "INSERT INTO audit_log (action, writer_id, writer_seq, occurred_at) VALUES ('a.b', %s, %s, %s)",
+                [WRITER, widest, month(-4)],
+            )
+        insert(database, -3, 1)
+        between = ("unexplained", WRITER, 2, widest - 1, None)
+        assert missing(database) == [between]
+        assert [each.events for each in run(database)] == [0, 0, 2]
+        assert missing(database) == []
+        insert(database, -3, 3)
+        reasons = [(each[0], *each[2:4]) for each in missing(database)]
+        assert reasons == [("unexplained", 2, 2)]
+
     def test_what_was_missing_before_still_is(self, database: Database) -> None:
         """Retention explains what it dropped, and no more."""
         insert(database, -4, 1, 2, 4, 5)
@@ -283,6 +310,43 @@ class KilledError(Exception):
 
 
 class TestInterrupted:
+    @pytest.mark.parametrize("in_month", [-6, -40])
+    def test_what_shall_be_kept_now_is_not_dropped(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch, in_month: int
+    ) -> None:
+        """A run with less to keep took a month, or rows of the default partition, by mistake: it can be put back."""
+        database.execute(
+            "ALTER TABLE audit_log ADD \"100%%\" text DEFAULT '%%s',"
+            " ADD doubled bigint GENERATED ALWAYS AS (writer_seq * 2) STORED"
+        )
+        insert(database, in_month, 1, 2)
+        insert(database, 40, 3)
+        rows, catalog = database.rows(), database.rows(PARTITIONS)
+
+        def die(*_: Any) -> Any:
+            raise KilledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_Retention, "finish", die)
+            if in_month == -40:
+                patch.setattr(_Retention, "old_partitions", lambda *_: [])
+            with pytest.raises(KilledError):
+                run(database, "4months")
+        assert len(database.rows()) == 1
+        partition = name(-6) if in_month == -6 else "audit_log_default"
+        for dry_run in (True, False):
+            [left] = run(database, "10years", dry_run=dry_run)
+            assert (left.partition, left.events) == (partition, 2)
+        result = CliRunner().invoke(cli, ["retain", "--keep", "10years", "--conninfo", database.owner])
+        assert left.put_back
+        assert result.output.startswith(f"Detached, by a run that was ended, is {partition}: ")
+        assert left.put_back in result.output
+        assert len(database.rows()) == 1
+        database.execute(left.put_back.replace("%", "%%"))
+        assert (database.rows(), database.rows(PARTITIONS)) == (rows, catalog)
+        assert run(database, "10years") == []
+        assert run(database, "5months")[-1].events == 2
+
     @pytest.mark.parametrize("steps", range(3, 11))
     def test_at_any_step_the_next_call_goes_on(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, steps: int
