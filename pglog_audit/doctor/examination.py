@@ -14,7 +14,7 @@ from ..errors import SchemaError, UnreachableError
 from ..finding import Finding
 from ..verdict import words
 from . import gaps, guards, insertion, months, ownership, privileges, server, table, tenants, traces
-from .subject import Subject, find_subject
+from .subject import Subject, find_subject, own_names
 from .target import Target
 
 _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
@@ -79,10 +79,11 @@ def examine(target: Target, *, writer: str | None = None, existing: bool = False
         findings.append(server.check_client())
         if findings[1].status == "wrong":
             return Examination(tuple(findings))
-        findings += [
-            server.check_clock(connection),
-            server.check_settings(connection, connection.info.user if writer is None else writer),
-        ]
+        with own_names(connection):
+            findings += [
+                server.check_clock(connection),
+                server.check_settings(connection, connection.info.user if writer is None else writer),
+            ]
         return _examine_table(connection, target, writer, findings, existing=existing)
 
 
@@ -109,7 +110,8 @@ def _check_table(subject: Subject) -> Iterator[Finding]:
 def _guarded(name: str, check: Callable[[Subject], Finding], subject: Subject) -> Finding:
     """Return what *check* finds; what this role may not see, or not in time, takes one line away and not the rest."""
     try:
-        return check(subject)
+        with own_names(subject.connection):
+            return check(subject)
     except psycopg.errors.InsufficientPrivilege as error:
         return Finding.hidden(name, f"not visible to this role: {words(error)}")
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:

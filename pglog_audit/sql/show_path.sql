@@ -1,2 +1,2 @@
 -- The search path, as it was set.
-SELECT current_setting('search_path')
+SELECT pg_catalog.current_setting('search_path')

@@ -66,7 +66,7 @@ FAULTS = {
     "ALTER TABLE audit_log_default ADD CONSTRAINT one EXCLUDE (request_id WITH =)": ("unique indexes", "public.one"),
     USERS + "ALTER TABLE audit_log ADD CONSTRAINT who FOREIGN KEY (user_id) REFERENCES users ON DELETE SET NULL": (
         "foreign keys",
-        "who on public.audit_log: FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL",
+        "who on public.audit_log: FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE SET NULL",
     ),
     BEFORE_INSERT: ("triggers", "TRIGGER enrich ON public.audit_log may change or drop rows"),
     "CREATE RULE keep AS ON UPDATE TO audit_log_default DO INSTEAD NOTHING": ("triggers", "RULE keep ON"),
