@@ -6,7 +6,8 @@ import click
 
 from ..maintenance import Maintained
 from ..maintenance import maintain as maintain_table
-from .options import Once, database_options, examples, owner_connection
+from .options import Once, database_options, examples
+from .owner_connection import owner_connection
 
 _SHOWN = 3
 _CURRENT = {"day": "today", "month": "this month", "year": "this year"}
@@ -30,7 +31,7 @@ def maintain(conninfo: str, table: str, ahead: int | None, *, dry_run: bool) -> 
     For cron: a second run changes nothing, and writers go on. Connect as the role that owns the table, or as a member
     of it.
     """
-    with owner_connection(conninfo) as connection:
+    with owner_connection(conninfo, table) as connection:
         done = maintain_table(connection, table=table, ahead=ahead, dry_run=dry_run)
     click.echo("\n".join(_would_do(done) if dry_run else _done(done)))
 

@@ -6,7 +6,8 @@ import click
 
 from ..retention import Retained
 from ..retention import retain as retain_table
-from .options import Once, database_options, examples, owner_connection
+from .options import Once, database_options, examples
+from .owner_connection import owner_connection
 
 
 @click.command(
@@ -30,7 +31,7 @@ def retain(conninfo: str, table: str, keep: str, *, dry_run: bool) -> None:
     as the role that owns the table, or as a member of it.
     """
     count = 0
-    with owner_connection(conninfo) as connection:
+    with owner_connection(conninfo, table) as connection:
         for gone in retain_table(connection, keep, table=table, dry_run=dry_run):
             count += 1
             click.echo(f"{'Would drop' if dry_run else 'Dropped'} {_told(gone)}.")

@@ -3,7 +3,8 @@
 import click
 
 from ..upgrade import upgrade as upgrade_table
-from .options import Once, database_options, examples, owner_connection
+from .options import Once, database_options, examples
+from .owner_connection import owner_connection
 
 
 @click.command(cls=Once, epilog=examples("pglog-audit upgrade", "pglog-audit upgrade --table audit.log"))
@@ -15,7 +16,7 @@ def upgrade(conninfo: str, table: str) -> None:
     Applications may run meanwhile, of this version and of the one before. Connect as the role that owns the table, or
     as a member of it: what it lacks is told before anything is changed.
     """
-    with owner_connection(conninfo) as connection:
+    with owner_connection(conninfo, table) as connection:
         done = upgrade_table(connection, table=table)
     if done.before == done.after:
         click.echo(f"{done.table} has schema {done.after}, the newest that this pglog-audit knows.")

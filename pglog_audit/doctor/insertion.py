@@ -14,14 +14,13 @@ from .. import catalog
 from ..errors import AuditError, SchemaError
 from ..finding import Finding
 from ..sql import template
-from ..verdict import words
+from ..verdict import READ_ONLY, words
 from .privileges import NAME_THE_WRITER
 from .subject import Subject
 
 _TIMEOUTS = {"lock_timeout": "5000", "statement_timeout": "10000"}
 _ADVICE = {
-    "25006": "The server is a standby, or a setting makes its transactions read-only: connect to the primary, with "
-    "target_session_attrs=read-write where there are several hosts.",
+    "25006": READ_ONLY,
     "42501": "See grants and row security above.",
     "55P03": "Somebody holds a lock on the table: look into pg_locks.",
     "57014": "The server took more than 10 s for one row: look into pg_stat_activity.",
