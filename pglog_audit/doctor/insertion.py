@@ -61,13 +61,30 @@ def check_foreign_keys(subject: Subject) -> Finding:
 
 
 def check_triggers(subject: Subject) -> Finding:
-    """Tell which triggers and rules of others see a row before it is stored."""
-    found = [row["interference"] for row in subject.ask("doctor_triggers")]
+    """Tell which triggers and rules of others see a row, and could keep it out."""
+    found = [row["interference"] for row in subject.ask("doctor_triggers", is_ours=subject.is_ours)]
     if not found:
-        return Finding.ok("triggers", "none that could change or drop a row")
+        return Finding.ok("triggers", "none that could change, drop or refuse a row")
     drops = "; ".join(f"DROP {each}" for each in found)
     return Finding.wrong(
-        "triggers", f"{', '.join(found)} may change or drop rows", f"Unless it is meant, as {subject.owner}: {drops};"
+        "triggers",
+        f"{', '.join(found)} may change, drop or refuse rows",
+        f"Unless it is meant, as {subject.owner}: {drops};",
+    )
+
+
+def check_constraints(subject: Subject) -> Finding:
+    """Tell which CHECK constraints decide on rows."""
+    rows = subject.ask("doctor_checks")
+    if not rows:
+        return Finding.ok("checks", "none: every event fits")
+    first = rows[0]
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return Finding.wrong(
+        "checks",
+        f"{first['constraint']} on {first['relation']}: {first['definition']}{more}",
+        f"An event that does not fit is refused and lost. Unless it is meant, as {subject.owner}: "
+        f"ALTER TABLE {first['relation']} DROP CONSTRAINT {first['constraint']};",
     )
 
 

@@ -47,7 +47,7 @@ class Subject:
     def version(self) -> int | None:
         """The schema that the table's comment tells; None for another program's table."""
         # Whoever puts a view in the place of the table has its functions called by who reads it.
-        return read_version(self.comment) if self.kind == "p" else None
+        return read_version(self.comment) if self.kind in ("p", "r") else None
 
     @property
     def step(self) -> Step:
