@@ -97,7 +97,7 @@ class Table:
     def _value(self, field: str, column: Column) -> sql.Composable:
         value: sql.Composable = _of("line", field)
         if field == "occurred_at":
-            value = sql.SQL("to_timestamp({})").format(value)
+            value = sql.SQL("pg_catalog.to_timestamp({})").format(value)
             if column.type.endswith(" without time zone"):
                 value = sql.SQL("({} AT TIME ZONE 'UTC')").format(value)
             return value
@@ -121,7 +121,7 @@ _EXTRA = Column("extra", "jsonb", None, "jsonb")
 
 
 def _as_object(field: str) -> sql.Composed:
-    return sql.SQL("CASE WHEN {0} IS NULL THEN '{{}}' ELSE jsonb_build_object({1}, {0}) END || ").format(
+    return sql.SQL("CASE WHEN {0} IS NULL THEN '{{}}' ELSE pg_catalog.jsonb_build_object({1}, {0}) END || ").format(
         _of("line", field), sql.Literal(field)
     )
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import tuple_row
 
 from .conninfo import check_conninfo, describe_conninfo
-from .errors import AuditError, UnreachableError
+from .errors import AuditError, ConfigurationError, SchemaError, UnreachableError
 from .options import WriterOptions, check_pool
 from .verdict import words
 
@@ -19,6 +19,10 @@ _FIXED: Mapping[str, Any] = {
     "row_factory": tuple_row,
     "cursor_factory": psycopg.Cursor,
 }
+
+NO_ENCODING = (
+    "has the encoding SQL_ASCII, which takes no text but ASCII: make one with CREATE DATABASE … ENCODING 'UTF8'"
+)
 
 
 def find_target(options: WriterOptions) -> tuple[str, Mapping[str, Any]]:
@@ -54,7 +58,7 @@ def connect(
     wanted: dict[str, Any] = {
         "connect_timeout": max(2, round(timeout)),
         "application_name": name,
-        **conninfo_to_dict(conninfo),
+        **conninfo_to_dict(in_utf8(conninfo)),
         **parameters,
         **_FIXED,
     }
@@ -63,3 +67,22 @@ def connect(
     except psycopg.Error as error:
         place = f"{describe_conninfo(conninfo)}{origin}"
         raise UnreachableError(f"cannot connect to {place}: {words(error)}") from None
+
+
+def in_utf8(conninfo: str) -> str:
+    """Return *conninfo* that asks for texts in UTF-8, unless it asks for others: in SQL_ASCII they come as bytes."""
+    return make_conninfo(conninfo, **{"client_encoding": "utf8", **conninfo_to_dict(conninfo)})
+
+
+def require_encoding(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """
+    Return *connection*, if every text can be told over it.
+
+    :raises SchemaError: the database knows no encoding.
+    :raises ConfigurationError: the conninfo asks for none.
+    """
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        raise SchemaError(f"database {connection.info.dbname} {NO_ENCODING}")
+    if connection.info.encoding == "ascii":
+        raise ConfigurationError("client_encoding is SQL_ASCII: leave it out of the conninfo, or say utf8")
+    return connection

@@ -115,7 +115,12 @@ def revoke_given(relation: sql.Identifier) -> sql.Composed:
 
 def create_view(table: sql.Identifier, view: sql.Identifier) -> sql.Composed:
     """Return what makes *view* on *table*."""
-    return template("timeline_view").format(table=table, view=view, view_name=_literal(view))
+    return template("timeline_view").format(events=view_events(table), view=view, view_name=_literal(view))
+
+
+def view_events(table: sql.Identifier) -> sql.Composed:
+    """Return what the view shows of *table*."""
+    return template("timeline_view_events").format(table=table)
 
 
 def grant_writer(writer: str) -> sql.Composed:

@@ -11,6 +11,12 @@ import psycopg
 
 from .errors import AuditError, UnreachableError
 
+READ_ONLY = (
+    "The server is a standby, or a setting makes its transactions read-only: connect to the primary, with "
+    "target_session_attrs=read-write where there are several hosts."
+)
+"""What to do about 25006."""
+
 
 class Verdict(Enum):
     """What to do with a batch that was not stored."""

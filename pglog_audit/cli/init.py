@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-import psycopg
 from click.core import ParameterSource
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -15,6 +14,7 @@ from psycopg.pq import Conninfo
 from .. import schema
 from ..conninfo import find_variable
 from .options import Once, conninfo_option, examples, schema_options
+from .owner_connection import owner_connection
 
 _USAGE = """\
 Logging configuration:
@@ -63,7 +63,7 @@ def init(context: click.Context, /, conninfo: str, *, existing: bool, **options:
     The role that connects owns both, unless --owner says otherwise. Running it again changes nothing but adds what the
     roles lack.
     """
-    with psycopg.connect(conninfo) as connection:
+    with owner_connection(conninfo, autocommit=False) as connection:
         result = schema.init(connection, existing=existing, **options)
     given = context.get_parameter_source("conninfo") is ParameterSource.COMMANDLINE
     click.echo(

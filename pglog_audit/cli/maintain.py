@@ -7,7 +7,8 @@ import click
 from ..errors import SchemaError
 from ..maintenance import Maintained
 from ..maintenance import maintain as maintain_table
-from .options import Once, database_options, examples, owner_connection
+from .options import Once, database_options, examples
+from .owner_connection import owner_connection
 
 _SHOWN = 3
 _CURRENT = {"day": "today", "month": "this month", "year": "this year"}

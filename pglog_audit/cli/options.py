@@ -5,7 +5,6 @@ from functools import reduce
 from typing import Any
 
 import click
-import psycopg
 
 from ..conninfo import check_conninfo, require_conninfo
 from ..errors import ConfigurationError
@@ -67,11 +66,6 @@ table_option = click.option(
 def database_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Call *command* with ``conninfo: str`` and ``table: str``, both checked, of ``--conninfo`` and ``--table``."""
     return conninfo_option(table_option(command))
-
-
-def owner_connection(conninfo: str) -> psycopg.Connection[Any]:
-    """Connect for steps that are transactions of their own; nothing is prepared, for the sake of poolers."""
-    return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
 
 
 def examples(*commands: str) -> str:

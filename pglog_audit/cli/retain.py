@@ -6,7 +6,8 @@ import click
 
 from ..retention import Retained
 from ..retention import retain as retain_table
-from .options import Once, database_options, examples, owner_connection
+from .options import Once, database_options, examples
+from .owner_connection import owner_connection
 
 
 @click.command(

@@ -3,7 +3,8 @@
 import click
 
 from ..upgrade import upgrade as upgrade_table
-from .options import Once, database_options, examples, owner_connection
+from .options import Once, database_options, examples
+from .owner_connection import owner_connection
 
 
 @click.command(cls=Once, epilog=examples("pglog-audit upgrade", "pglog-audit upgrade --table audit.log"))

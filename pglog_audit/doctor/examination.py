@@ -13,8 +13,8 @@ from .. import diagnostics
 from ..errors import SchemaError, UnreachableError
 from ..finding import Finding
 from ..verdict import words
-from . import gaps, guards, insertion, months, ownership, privileges, server, table, tenants, traces
-from .subject import Subject, find_subject
+from . import gaps, guards, insertion, months, ownership, privileges, server, table, tenants, traces, view
+from .subject import Subject, find_subject, own_names
 from .target import Target
 
 _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
@@ -22,8 +22,10 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "required": table.check_required,
     "retries": table.check_retries,
     "owner": ownership.check_owner,
+    "retained": ownership.check_retained,
     "guards": guards.check_guards,
     "traces": traces.check_traces,
+    "view": view.check_view,
     "recorded_at": ownership.check_recorded_at,
     "months": months.check_months,
     "detached": traces.check_detached,
@@ -33,22 +35,28 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "tenants": tenants.check_tenants,
     "restraint": privileges.check_restraint,
     "public": privileges.check_public,
+    "other grants": privileges.check_other_grants,
     "partition grants": privileges.check_partition_grants,
     "unique indexes": insertion.check_unique_indexes,
     "foreign keys": insertion.check_foreign_keys,
     "triggers": insertion.check_triggers,
+    "checks": insertion.check_constraints,
     "insert": insertion.check_insert,
     "gaps": gaps.check_gaps,
 }
 _OURS_ALONE = (
     "owner",
+    "retained",
     "guards",
     "traces",
+    "view",
     "recorded_at",
     "months",
     "detached",
     "default rows",
     "tenants",
+    "other grants",
+    "checks",
     "gaps",
 )
 
@@ -79,10 +87,11 @@ def examine(target: Target, *, writer: str | None = None, existing: bool = False
         findings.append(server.check_client())
         if findings[1].status == "wrong":
             return Examination(tuple(findings))
-        findings += [
-            server.check_clock(connection),
-            server.check_settings(connection, connection.info.user if writer is None else writer),
-        ]
+        with own_names(connection):
+            findings += [
+                server.check_clock(connection),
+                server.check_settings(connection, connection.info.user if writer is None else writer),
+            ]
         return _examine_table(connection, target, writer, findings, existing=existing)
 
 
@@ -109,7 +118,8 @@ def _check_table(subject: Subject) -> Iterator[Finding]:
 def _guarded(name: str, check: Callable[[Subject], Finding], subject: Subject) -> Finding:
     """Return what *check* finds; what this role may not see, or not in time, takes one line away and not the rest."""
     try:
-        return check(subject)
+        with own_names(subject.connection):
+            return check(subject)
     except psycopg.errors.InsufficientPrivilege as error:
         return Finding.hidden(name, f"not visible to this role: {words(error)}")
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:

@@ -23,7 +23,7 @@ _COMMAND = f"pglog-audit gaps --since {_DAYS}d"
 def check_gaps(subject: Subject) -> Finding:
     """Tell whether events are missing of the writers that wrote in the last weeks, and no row says why."""
     since = datetime.now(UTC) - timedelta(days=_DAYS)
-    gaps = Gaps(partial(_read, subject), subject.table, subject.columns, since=since)
+    gaps = Gaps(partial(_read, subject), subject.place, subject.columns, since=since)
     events, writers = Counter[str](), set()
     try:
         for gap in gaps:

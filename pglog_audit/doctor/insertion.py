@@ -11,17 +11,16 @@ from psycopg.rows import tuple_row
 from uuid_utils import uuid7
 
 from .. import catalog
-from ..errors import SchemaError
+from ..errors import AuditError, SchemaError
 from ..finding import Finding
 from ..sql import template
-from ..verdict import words
+from ..verdict import READ_ONLY, words
 from .privileges import NAME_THE_WRITER
 from .subject import Subject
 
 _TIMEOUTS = {"lock_timeout": "5000", "statement_timeout": "10000"}
 _ADVICE = {
-    "25006": "The server is a standby, or a setting makes its transactions read-only: connect to the primary, with "
-    "target_session_attrs=read-write where there are several hosts.",
+    "25006": READ_ONLY,
     "42501": "See grants and row security above.",
     "55P03": "Somebody holds a lock on the table: look into pg_locks.",
     "57014": "The server took more than 10 s for one row: look into pg_stat_activity.",
@@ -62,13 +61,30 @@ def check_foreign_keys(subject: Subject) -> Finding:
 
 
 def check_triggers(subject: Subject) -> Finding:
-    """Tell which triggers and rules of others see a row before it is stored."""
-    found = [row["interference"] for row in subject.ask("doctor_triggers")]
+    """Tell which triggers and rules of others see a row, and could keep it out."""
+    found = [row["interference"] for row in subject.ask("doctor_triggers", is_ours=subject.is_ours)]
     if not found:
-        return Finding.ok("triggers", "none that could change or drop a row")
+        return Finding.ok("triggers", "none that could change, drop or refuse a row")
     drops = "; ".join(f"DROP {each}" for each in found)
     return Finding.wrong(
-        "triggers", f"{', '.join(found)} may change or drop rows", f"Unless it is meant, as {subject.owner}: {drops};"
+        "triggers",
+        f"{', '.join(found)} may change, drop or refuse rows",
+        f"Unless it is meant, as {subject.owner}: {drops};",
+    )
+
+
+def check_constraints(subject: Subject) -> Finding:
+    """Tell which CHECK constraints decide on rows."""
+    rows = subject.ask("doctor_checks")
+    if not rows:
+        return Finding.ok("checks", "none: every event fits")
+    first = rows[0]
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return Finding.wrong(
+        "checks",
+        f"{first['constraint']} on {first['relation']}: {first['definition']}{more}",
+        f"An event that does not fit is refused and lost. Unless it is meant, as {subject.owner}: "
+        f"ALTER TABLE {first['relation']} DROP CONSTRAINT {first['constraint']};",
     )
 
 
@@ -83,6 +99,8 @@ def check_insert(subject: Subject) -> Finding:
             return Finding.hidden("insert", f"{role} {does}", _not_proved(subject))
     try:
         stored = _insert(subject, role)
+    except _PlantedError as error:
+        return Finding.hidden("insert", f"not tried: {error}", _as_itself(subject))
     except SchemaError as error:
         return Finding.wrong("insert", _unwritable(subject, role) if role != user else str(error), _OTHERWISE)
     except psycopg.Error as error:
@@ -123,15 +141,49 @@ def _become(subject: Subject, role: str) -> None:
     subject.connection.execute(template("become").format(role=sql.Identifier(role)))
 
 
+class _PlantedError(AuditError):
+    """What the owner has planted would run with the rights of who connects."""
+
+
 def _insert(subject: Subject, role: str) -> int:
+    """
+    Return how many rows the writer's statement makes; what runs at it may want the writer's own search path.
+
+    :raises _PlantedError: it would run code of the owner's.
+    """
     cursor = psycopg.Cursor(subject.connection, row_factory=tuple_row)
     with subject.connection.transaction(force_rollback=True):
+        cursor.execute(template("limit_batch"), _TIMEOUTS)
+        _refuse_planted(subject)
         if role != subject.connection.info.user:
             _become(subject, role)
-        table = catalog.describe(subject.connection, subject.table, subject.columns)
-        cursor.execute(template("limit_batch"), _TIMEOUTS)
+        table = catalog.describe(subject.connection, subject.place, subject.columns)
+        cursor.execute(template("set_path"), {"path": ", ".join(["pg_catalog", *filter(None, [subject.path])])})
         cursor.execute(table.insert(), {"lines": json.dumps([_event()])})
         return cursor.rowcount
+
+
+def _refuse_planted(subject: Subject) -> None:
+    """Look for code of the owner's that would run, and could act with all rights of the session, by RESET ROLE."""
+    user = subject.connection.info.user
+    held = subject.role_named(user)
+    is_superuser = bool(held and held["is_superuser"])
+    if user in (subject.writer, subject.owner) and not is_superuser:
+        return  # such is the life of every writer
+    if is_superuser:
+        # Nor shall it come between the look and the row.
+        subject.connection.execute(
+            template("hold_table").format(table=sql.Identifier(subject.schema, subject.bare_name))
+        )
+    if planted := [row["code"] for row in subject.ask("doctor_planted")]:
+        raise _PlantedError(f"{', '.join(planted)} would run with the rights of {user}")
+
+
+def _as_itself(subject: Subject) -> str:
+    return (
+        f"Who owns a table runs code as whoever writes to it. To prove the insert, connect as the application's role: "
+        f"{subject.command('doctor')} with its conninfo."
+    )
 
 
 def _event() -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The partitions ahead, and the rows of those that the table lacks."""
 
-from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime
 
-from psycopg import sql
+from psycopg import Cursor, sql
+from psycopg.rows import dict_row, tuple_row
 
 from ..finding import Finding
 from ..maintenance import MAX_FAR
@@ -12,6 +12,8 @@ from .subject import Subject
 
 _COUNTED = 1000
 """Rows of the default partition that are counted; it may hold millions."""
+_END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+"""From then on maintain makes no partition."""
 
 
 def check_months(subject: Subject) -> Finding:
@@ -36,30 +38,51 @@ def check_default_rows(subject: Subject) -> Finding:
     default = found[0]
     if not default["readable"]:
         return Finding.hidden("default rows", "not visible to this role: it may not read the default partition")
-    late, past = _count(subject, default)
+    partition = sql.Identifier(default["schema"], default["name"])
+    far = _reach(subject, partition)
+    late, beyond, past = _count(subject, partition, default["since"], far)
+    unit = subject.step.unit
     if late:
-        unit = subject.step.unit
         text = f"{_number(late)} in {default['name']}: their {unit}s have no partition"
-        advice = (
-            f"They are found like all others, but a {unit} that has rows there is slow to make. This moves them; if a "
-            f"clock was wrong or somebody made them up, of at most {MAX_FAR} {unit}s of the future."
-        )
+        advice = f"They are found like all others, but a {unit} that has rows there is slow to make. This moves them."
         return Finding.wrong("default rows", text, f"{advice}\n{subject.maintain()}")
+    if beyond:
+        time = subject.column("occurred_at")
+        text = f"{_number(beyond)} in {default['name']}, of a future so far that maintain makes no {unit}s for it"
+        advice = (
+            "Somebody made them up, or a clock was wrong: they stay there, and are found like all others. This shows "
+            "them.\n"
+            f"SELECT * FROM {subject.name} WHERE {time} >= '{far:%Y-%m-%d}Z' ORDER BY {time} LIMIT 100;"
+        )
+        return Finding.ok("default rows", text, advice)
     if past:
-        text = f"{_number(past)} in {default['name']}, all from before the first {subject.step.unit}"
+        text = f"{_number(past)} in {default['name']}, all from before the first {unit}"
         return Finding.ok("default rows", text, "Events of the past are kept there, and found like all others.")
-    return Finding.ok("default rows", f"none: each row lies in the partition of its {subject.step.unit}")
+    return Finding.ok("default rows", f"none: each row lies in the partition of its {unit}")
 
 
-def _count(subject: Subject, default: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many rows lie in a month that should be there, and how many before all months."""
-    names = {
-        "partition": sql.Identifier(default["schema"], default["name"]),
-        "time": sql.Identifier(subject.column("occurred_at")),
-    }
+def _reach(subject: Subject, partition: sql.Identifier) -> datetime:
+    """Return since when maintain makes no partitions for rows of *partition*."""
+    step = subject.step
+    [row] = subject.ask_of_bounds("server_time")
+    ahead = step.after(step.begin(row["now"]), step.ahead + 1)
+    statement = template("occupied_periods").format(partition=partition)
+    cursor = Cursor(subject.connection, row_factory=dict_row)
+    with subject.connection.transaction():
+        cursor.execute(template("read_only"))
+        cursor.execute(statement, {"unit": step.unit, "since": ahead, "until": _END_OF_TIME})
+        far = len(cursor.fetchall())
+    far += sum((each["begins"] or ahead) > ahead for each in subject.ask_of_bounds("partitions"))
+    return _END_OF_TIME if far <= MAX_FAR else ahead
+
+
+def _count(subject: Subject, partition: sql.Identifier, since: float, far: datetime) -> tuple[int, int, int]:
+    """Return how many rows lie in a month that should be there, how many in none of them, and how many before all."""
+    names = {"partition": partition, "time": sql.Identifier(subject.column("occurred_at"))}
     statement = template("doctor_default_rows").format(**names)
-    row = subject.connection.execute(statement, {"since": default["since"], "limit": _COUNTED + 1}).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    asked = {"since": since, "far": far, "limit": _COUNTED + 1}
+    [row] = Cursor(subject.connection, row_factory=tuple_row).execute(statement, asked).fetchall()
+    return row
 
 
 def _number(count: int) -> str:

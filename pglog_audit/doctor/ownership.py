@@ -1,8 +1,9 @@
 """Ownership: who could undo the guards, and what of the table belongs to somebody else."""
 
 from ..finding import Finding
+from ..table_comment import write_comment
 from ..table_names import retained_name
-from .subject import Subject
+from .subject import Subject, ask
 
 
 def check_owner(subject: Subject) -> Finding:
@@ -11,7 +12,7 @@ def check_owner(subject: Subject) -> Finding:
     if strays := ownership["strays"]:
         return Finding.wrong(
             "owner",
-            f"{', '.join(strays)} does not belong to {subject.owner}: another role can undo the guards there",
+            f"{', '.join(strays)} does not belong to {subject.owner}: another role decides on the guards there",
             " ".join(f"ALTER {stray} OWNER TO {subject.owner};" for stray in strays),
         )
     members = ", ".join(ownership["members"])
@@ -21,6 +22,22 @@ def check_owner(subject: Subject) -> Finding:
         advice = f"It {kind}. To keep the owner's rights from whoever logs in: pglog-audit init --owner audit_owner."
         return Finding.ok("owner", text, advice)
     return Finding.ok("owner", text)
+
+
+def check_retained(subject: Subject) -> Finding:
+    """Tell whether there is the table of what retention dropped."""
+    if (subject.version or 0) < 2:
+        return Finding.ok("retained", "a table of schema 1 has nothing that tells of it")
+    name = retained_name(subject.bare_name)
+    if ask(subject.connection, "find_retained", table=subject.name, name=name):
+        return Finding.ok("retained", f"{name} tells what retention dropped")
+    return Finding.wrong(
+        "retained",
+        f"{name}, as init makes it, is gone: nothing explains what retention dropped, and maintain may make it again",
+        "Restore it from a backup. Without one this makes an empty one, after which gaps explains nothing of before.\n"
+        f"As {subject.owner}: COMMENT ON TABLE {subject.name} IS '{write_comment(1, subject.step)}';\n"
+        f"As {subject.owner}: {subject.command('upgrade')}",
+    )
 
 
 def check_recorded_at(subject: Subject) -> Finding:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..finding import Finding
+from ..table_names import retained_name
 from .subject import Subject
 
 NAME_THE_WRITER = "Name the application's role with --writer."
@@ -123,6 +124,21 @@ def check_public(subject: Subject) -> Finding:
         return Finding.ok("public", "PUBLIC has been given nothing")
     return Finding.wrong(
         "public", f"PUBLIC has {held} on {subject.name}", f"REVOKE ALL ON {subject.name} FROM PUBLIC; grant by role."
+    )
+
+
+def check_other_grants(subject: Subject) -> Finding:
+    """Tell which other roles may do more than read, and tell events with the server's time."""
+    rows = subject.ask("doctor_other_grants", retained=retained_name(subject.bare_name), writer=subject.writer)
+    if not rows:
+        return Finding.ok("other grants", "nobody else may do more than insert and read")
+    first = rows[0]
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return Finding.wrong(
+        "other grants",
+        f"{first['grantee']} has {first['privileges']} on {first['relation']}{more}",
+        f"REVOKE ALL ON {first['relation']} FROM {first['grantee']}; what an application needs, init --writer gives; "
+        "it leaves out recorded_at, which whoever has INSERT on the whole table can date back.",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection, sql
 
+from ..connections import NO_ENCODING
 from ..finding import Finding
 from .subject import ask
 
@@ -17,6 +18,7 @@ _OLDEST = 14
 _MAX_SKEW = 5.0
 """Seconds by which two clocks may differ: beyond, the order of events is no longer that of what happened."""
 _MIN_STATEMENT_TIMEOUT = 1000
+_NO_TEXT = "Events with other characters are refused and lost, and names cannot be told."
 _MILLISECONDS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -40,6 +42,8 @@ def check_server(connection: Connection[Any]) -> Finding:
     text = f"PostgreSQL {number // 10000}.{number % 10000}"
     if number // 10000 < _OLDEST:
         return Finding.wrong("server", text, f"Use PostgreSQL {_OLDEST} or newer.")
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        return Finding.wrong("server", f"{text}; database {connection.info.dbname} {NO_ENCODING}", _NO_TEXT)
     return Finding.ok("server", text)
 
 

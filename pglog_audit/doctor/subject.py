@@ -1,7 +1,8 @@
 """What is examined: a table, seen over one connection."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +29,12 @@ class Subject:
     """The role whose privileges count."""
     is_writer: bool
     """Whether that role is said to be the one that writes; else it is only the one that connects."""
+    path: str
+    """The search path of the connection, as it was set."""
     oid: int
     kind: str
+    schema: str
+    """Its schema's name, not quoted."""
     name: str
     """With its schema, quoted as SQL wants it."""
     bare_name: str
@@ -41,7 +46,8 @@ class Subject:
     @property
     def version(self) -> int | None:
         """The schema that the table's comment tells; None for another program's table."""
-        return read_version(self.comment)
+        # Whoever puts a view in the place of the table has its functions called by who reads it.
+        return read_version(self.comment) if self.kind in ("p", "r") else None
 
     @property
     def step(self) -> Step:
@@ -52,6 +58,11 @@ class Subject:
     def is_ours(self) -> bool:
         """Whether init made it."""
         return self.version is not None
+
+    @property
+    def place(self) -> str:
+        """The table, wherever the search path leads."""
+        return f"{self.schema}.{self.bare_name}"
 
     def command(self, name: str) -> str:
         """Return the command *name* for this table, to copy."""
@@ -107,20 +118,31 @@ def find_subject(
     :raises SchemaError: there is none.
     """
     schema, _, name = table.rpartition(".")
-    found = ask(connection, "find_table", schema=schema or None, name=name)
-    if not found:
-        raise SchemaError(_missing(connection, table, name))
-    [row] = ask(connection, "doctor_table", schema=found[0]["nspname"], name=found[0]["relname"])
+    [searched] = ask(connection, "doctor_schemas")
+    with own_names(connection):
+        schemas = [schema] if schema else searched["schemas"]
+        found = [row for each in schemas for row in ask(connection, "find_table", schema=each, name=name)]
+        if not found:
+            raise SchemaError(_missing(connection, table, name))
+        [row] = ask(connection, "doctor_table", schema=found[0]["nspname"], name=found[0]["relname"])
     existing = frozenset(row.pop("columns"))
     role = writer if writer is not None else connection.info.user
     is_writer = is_writer or writer is not None
-    return Subject(connection, table, columns, role, is_writer, **row, existing_columns=existing)
+    return Subject(connection, table, columns, role, is_writer, searched["path"], **row, existing_columns=existing)
 
 
 def _missing(connection: Connection[Any], table: str, name: str) -> str:
     text = f"no table {table} in database {connection.info.dbname} that {connection.info.user} finds"
     elsewhere = ", ".join(row["nspname"] for row in ask(connection, "find_elsewhere", name=name))
     return f"{text}, but one in schema {elsewhere}" if elsewhere else text
+
+
+@contextmanager
+def own_names(connection: Connection[Any]) -> Iterator[None]:
+    """Let no function be found but PostgreSQL's own: a schema of the path may be one where others make functions."""
+    with connection.transaction():
+        connection.execute(template("set_path"), {"path": "pg_catalog, pg_temp"})
+        yield
 
 
 def ask(connection: Connection[Any], file: str, /, **parameters: Any) -> list[dict[str, Any]]:

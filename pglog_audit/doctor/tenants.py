@@ -35,6 +35,11 @@ def _faults(subject: Subject, security: dict[str, Any]) -> Iterator[tuple[str, s
             f"{view} shows the events of all tenants, by its owner's rights",
             f"ALTER VIEW {view} SET (security_invoker = true);",
         )
+    for copy in security["copies"]:
+        yield (
+            f"{copy} is a materialized view: it holds events of all tenants, and no policy binds who reads it",
+            f"REVOKE ALL ON {copy} FROM whoever shall see one tenant, or DROP MATERIALIZED VIEW {copy};",
+        )
     if security["is_whole"] is False:
         yield (
             "policy read_own_tenant is not as init makes it",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ..event import EVENT_FIELDS
 from ..finding import Finding
 from ..table_names import name_prefix
 from .subject import Subject
@@ -39,11 +40,15 @@ def check_traces(subject: Subject) -> Finding:
 
 
 def _traces(subject: Subject) -> Iterator[str]:
-    rows = subject.ask("doctor_traces")
+    rows = subject.ask("doctor_traces", ours=list(EVENT_FIELDS))
     if touched := [row["relation"] for row in rows if row["is_touched"]]:
         yield f"triggers of {_several(touched)} were made or switched after the table"
     if rewritten := [row["relation"] for row in rows if row["is_rewritten"]]:
         yield f"{_several(rewritten)} was written anew: by ALTER COLUMN TYPE, TRUNCATE, VACUUM FULL, CLUSTER or a move"
+    if recast := [row["relation"] for row in rows if row["is_recast"]]:
+        yield f"columns of {_several(recast)} were dropped, or added with a value for older rows"
+    if younger := [row["relation"] for row in subject.ask_of_bounds("doctor_younger")]:
+        yield f"{_several(younger)} was made after the {subject.step.unit} that follows it"
     for hole in subject.ask_of_bounds("doctor_holes"):
         yield f"there is no {subject.step.unit} from {hole['begin']} to {hole['finish']}"
 

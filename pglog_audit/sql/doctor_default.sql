@@ -6,7 +6,7 @@ SELECT n.nspname::text AS schema,
            EPOCH FROM LEAST(
                pg_catalog.date_trunc(%(unit)s, pg_catalog.now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
                (
-                   SELECT pg_catalog.min(substring(b.bound FROM 'FROM \(''([^'']+)''\)')::timestamptz)
+                   SELECT pg_catalog.min(substring(b.bound FROM 'FROM [(]''([^'']+)''[)]')::timestamptz)
                    FROM pg_catalog.pg_inherits AS i
                    JOIN pg_catalog.pg_class AS m ON m.oid = i.inhrelid
                    CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_expr(m.relpartbound, m.oid) AS bound) AS b

@@ -7,8 +7,8 @@ FROM (
         SELECT pg_catalog.unnest(
             pg_catalog.range_agg(
                 pg_catalog.tstzrange(
-                    substring(b.bound FROM 'FROM \(''([^'']+)''\)')::timestamptz,
-                    substring(b.bound FROM 'TO \(''([^'']+)''\)')::timestamptz
+                    substring(b.bound FROM 'FROM [(]''([^'']+)''[)]')::timestamptz,
+                    substring(b.bound FROM 'TO [(]''([^'']+)''[)]')::timestamptz
                 )
             )
         ) AS times

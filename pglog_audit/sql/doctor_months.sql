@@ -8,8 +8,8 @@ WITH bounds AS (
 covered AS MATERIALIZED (
     SELECT pg_catalog.range_agg(
         pg_catalog.tstzrange(
-            substring(bound FROM 'FROM \(''([^'']+)''\)')::timestamptz,
-            substring(bound FROM 'TO \(''([^'']+)''\)')::timestamptz
+            substring(bound FROM 'FROM [(]''([^'']+)''[)]')::timestamptz,
+            substring(bound FROM 'TO [(]''([^'']+)''[)]')::timestamptz
         )
     ) AS times
     FROM bounds

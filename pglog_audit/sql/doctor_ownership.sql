@@ -20,7 +20,8 @@ WITH parts (kind, name, owner) AS (
 SELECT r.rolsuper AS is_superuser,
        r.rolcanlogin AS logs_in,
        ARRAY(
-           SELECT pg_catalog.format('%%I', m.rolname)
+           -- From 16 on a member may be one by several grants.
+           SELECT DISTINCT pg_catalog.format('%%I', m.rolname)
            FROM pg_catalog.pg_auth_members AS a
            JOIN pg_catalog.pg_roles AS m ON m.oid = a.member
            -- From 16 on who made a role is a member that cannot act as it, though it may let itself.
@@ -29,13 +30,12 @@ SELECT r.rolsuper AS is_superuser,
                a.roleid,
                CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END
            )
-           ORDER BY m.rolname
+           ORDER BY 1
        ) AS members,
        ARRAY(
            SELECT pg_catalog.format('%%s %%s', parts.kind, parts.name)
            FROM parts
-           JOIN pg_catalog.pg_roles AS o ON o.oid = parts.owner
-           WHERE parts.owner <> c.relowner AND NOT o.rolsuper
+           WHERE parts.owner <> c.relowner
            ORDER BY 1
        ) AS strays
 FROM pg_catalog.pg_class AS c

@@ -1,6 +1,7 @@
 -- A relation: its kind, owner, comment and columns.
 SELECT c.oid,
        c.relkind::text AS kind,
+       n.nspname::text AS schema,
        pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
        c.relname::text AS bare_name,
        pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,

@@ -1,4 +1,12 @@
 -- Row-level security as readers meet it: its state and policies, whom these show nothing, and who gets round them.
+WITH RECURSIVE shown AS (
+    SELECT relid::oid FROM pg_catalog.pg_partition_tree(%(table)s::oid::regclass)
+    UNION
+    SELECT w.ev_class
+    FROM shown
+    JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = shown.relid
+    JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+)
 SELECT c.relrowsecurity AS is_on,
        c.relforcerowsecurity AS is_forced,
        EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = c.oid) AS has_policies,
@@ -37,14 +45,21 @@ SELECT c.relrowsecurity AS is_on,
        ) AS unbound,
        ARRAY(
            SELECT DISTINCT pg_catalog.format('%%I.%%I', n.nspname, v.relname)
-           FROM pg_catalog.pg_depend AS d
-           JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
-           JOIN pg_catalog.pg_class AS v ON v.oid = w.ev_class AND v.relkind = 'v'
+           FROM shown
+           JOIN pg_catalog.pg_class AS v ON v.oid = shown.relid AND v.relkind = 'v'
            JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
            CROSS JOIN LATERAL pg_catalog.aclexplode(v.relacl) AS acl
-           WHERE d.refobjid = c.oid AND acl.privilege_type = 'SELECT' AND acl.grantee <> v.relowner
+           WHERE acl.privilege_type = 'SELECT' AND acl.grantee <> v.relowner
              AND NOT COALESCE(v.reloptions && ARRAY['security_invoker=true', 'security_invoker=on'], false)
-       ) AS open_views
+       ) AS open_views,
+       ARRAY(
+           SELECT DISTINCT pg_catalog.format('%%I.%%I', n.nspname, v.relname)
+           FROM shown
+           JOIN pg_catalog.pg_class AS v ON v.oid = shown.relid AND v.relkind = 'm'
+           JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
+           CROSS JOIN LATERAL pg_catalog.aclexplode(v.relacl) AS acl
+           WHERE acl.privilege_type = 'SELECT' AND acl.grantee <> v.relowner
+       ) AS copies
 FROM pg_catalog.pg_class AS c
 CROSS JOIN LATERAL (
     SELECT pg_catalog.array_agg(DISTINCT acl.grantee) AS ids

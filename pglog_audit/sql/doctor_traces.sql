@@ -1,7 +1,14 @@
--- What the catalog remembers: triggers made or changed after their table, and partitions written anew.
+-- What the catalog remembers: triggers made or changed after their table, partitions written anew, and changed columns.
 SELECT COALESCE(pg_catalog.bool_or(t.xmin <> made.xmin), false) AS is_touched,
        -- Only a table that is written anew, by ALTER TABLE, TRUNCATE, VACUUM FULL or CLUSTER, gets another file.
        c.relkind = 'r' AND c.relfilenode <> c.oid AS is_rewritten,
+       EXISTS (
+           SELECT
+           FROM pg_catalog.pg_attribute AS a
+           WHERE a.attrelid = c.oid AND a.attnum > 0
+             -- Rows of before have the default of a column that was added later, without being written.
+             AND (a.attisdropped OR (a.atthasmissing AND a.attname = ANY (%(ours)s::text[])))
+       ) AS is_recast,
        pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS relation
 FROM pg_catalog.pg_partition_tree(%(table)s::oid::regclass) AS tree
 JOIN pg_catalog.pg_class AS c ON c.oid = tree.relid

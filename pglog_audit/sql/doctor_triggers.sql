@@ -1,4 +1,4 @@
--- Triggers that come before an INSERT of a row, and rules: each may change or drop the row.
+-- Triggers at an INSERT, and rules: each may change, drop or refuse the row; after it only in a table of ours.
 WITH tree AS (
     SELECT %(table)s::oid AS relid
     UNION
@@ -10,7 +10,7 @@ interferences AS (
     FROM tree
     JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = tree.relid
     WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'
-      AND t.tgtype & 5 = 5 AND t.tgtype & 66 <> 0
+      AND t.tgtype & 4 = 4 AND (%(is_ours)s OR (t.tgtype & 1 = 1 AND t.tgtype & 66 <> 0))
     UNION ALL
     SELECT r.ev_class, 'RULE', r.rulename
     FROM tree

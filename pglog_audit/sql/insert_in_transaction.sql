@@ -1,5 +1,5 @@
 -- One line becomes a row of the caller's transaction, if names mean there what they meant when the table was described.
 INSERT INTO {table} ({columns})
 SELECT {values}
-FROM json_to_recordset(%(lines)s) AS line ({definitions}){user_columns}
-WHERE current_user = %(role)s AND current_setting('search_path') = %(path)s
+FROM pg_catalog.json_to_recordset(%(lines)s) AS line ({definitions}){user_columns}
+WHERE current_user = %(role)s AND pg_catalog.current_setting('search_path') = %(path)s

@@ -9,8 +9,8 @@ JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound) AS b
 CROSS JOIN LATERAL (
-    SELECT substring(bound FROM 'FROM \(''([^'']+)''\)')::timestamptz AS begins,
-           substring(bound FROM 'TO \(''([^'']+)''\)')::timestamptz AS ends
+    SELECT substring(bound FROM 'FROM [(]''([^'']+)''[)]')::timestamptz AS begins,
+           substring(bound FROM 'TO [(]''([^'']+)''[)]')::timestamptz AS ends
 ) AS t
 WHERE i.inhparent = %(table)s
 ORDER BY begins NULLS FIRST, name

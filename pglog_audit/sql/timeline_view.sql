@@ -1,27 +1,6 @@
--- The table for people who ask in SQL: who did what, in reading order, without the rows of the trail about itself.
+-- The table for people who ask in SQL.
 CREATE VIEW {view} AS
-SELECT occurred_at,
-       coalesce(user_label, user_id::text) AS who,
-       action,
-       entity_type,
-       coalesce(target_label, target_id::text) AS target,
-       outcome,
-       message,
-       changes,
-       metadata,
-       event_id,
-       user_id,
-       target_id,
-       tenant_id,
-       impersonator_id,
-       request_id,
-       source_ip,
-       user_agent,
-       trace_id,
-       service,
-       id
-FROM {table}
-WHERE NOT starts_with(action, 'audit.');
+{events};
 
 COMMENT ON VIEW {view} IS
     'pglog_audit: who did what, for people; say ORDER BY occurred_at DESC, and bound occurred_at to read few months';

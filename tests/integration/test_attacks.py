@@ -32,6 +32,21 @@ CHANGES = [statement.format(table) for statement in UPDATES for table in ("publi
 NEXT_MONTH = datetime.now(UTC).replace(day=1) + timedelta(days=32)
 BOUNDS = f"FOR VALUES FROM ('{datetime.now(UTC):%Y-%m-01}+00') TO ('{NEXT_MONTH:%Y-%m-01}+00')"
 DETACH = f"ALTER TABLE audit_log DETACH PARTITION {MONTH}"
+ENABLE = f"ALTER TABLE {MONTH} ENABLE ALWAYS TRIGGER refuse_truncate"
+GUARD = f"CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON {MONTH} EXECUTE FUNCTION audit_log_append_only(); {ENABLE}"
+FORGED = "CREATE TEMPORARY TABLE forged AS SELECT * FROM audit_log; UPDATE forged SET message = 'forged'"
+MADE_AGAIN = schema.script(owner=OWNER, writer=WRITER, reader=READER, operator=OPERATOR, rls=True, transaction=False)
+FEWER = "AND action <> ''money.stolen''"
+VIEW = (
+    "DO $$BEGIN EXECUTE 'CREATE OR REPLACE VIEW audit_timeline WITH (security_invoker) AS ' || rtrim({}, ';') {}; END$$"
+)
+NO_MONEY = """
+    CREATE FUNCTION public.no_money() RETURNS trigger LANGUAGE plpgsql
+    AS $$BEGIN IF NEW.action = 'money.stolen' THEN RAISE EXCEPTION 'no'; END IF; RETURN NULL; END$$
+"""
+DEFINER = """
+    CREATE FUNCTION public.every() RETURNS SETOF audit_log LANGUAGE sql SECURITY DEFINER AS 'SELECT * FROM audit_log'
+"""
 RETAINED = (
     "INSERT INTO audit_log_retained (partition, begins, ends, events, writer_id, claim) VALUES ('x', now(), now(),"
 )
@@ -52,7 +67,7 @@ class Attack:
     ways: tuple[str, ...]
     cells: tuple[str, ...]
     check: str = ""
-    """The line of doctor that finds it."""
+    """The line of doctor that finds it, or notes it; it is traces that notes most."""
 
 
 NOBODY = ("no", "no", "no", "no", "no")
@@ -112,6 +127,43 @@ ATTACKS = (
         "default rows",
     ),
     Attack(
+        "events of more far months than `maintain` makes, or of `infinity`",
+        (
+            "INSERT INTO audit_log (action, occurred_at)"
+            " SELECT 'x.y', timestamptz '2099-01-01Z' + n * interval '1 month' FROM generate_series(0, 24) AS n",
+            "INSERT INTO audit_log (action, occurred_at) VALUES ('x.y', 'infinity')",
+        ),
+        ("noted", "no", "no", "noted", "noted"),
+        "default rows",
+    ),
+    Attack(
+        "keep events of a kind out, by a constraint",
+        ("ALTER TABLE audit_log ADD CHECK (action <> 'money.stolen') NOT VALID",),
+        FOUND,
+        "checks",
+    ),
+    Attack(
+        "the same by a trigger",
+        (f"{NO_MONEY}; CREATE TRIGGER a AFTER INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION no_money()",),
+        FOUND,
+        "triggers",
+    ),
+    Attack(
+        "leave events out of `audit_timeline`",
+        (VIEW.format("pg_get_viewdef('audit_timeline')", f"|| '{FEWER}'"),),
+        FOUND,
+        "view",
+    ),
+    Attack(
+        "the same with a view that does not say that it is of `init`",
+        (
+            VIEW.format("pg_get_viewdef('audit_timeline')", f"|| '{FEWER}'")
+            + "; COMMENT ON VIEW audit_timeline IS NULL",
+        ),
+        NOTED,
+        "view",
+    ),
+    Attack(
         "a row `audit.gap` that explains what is missing",
         (
             "INSERT INTO audit_log (action, writer_id, metadata) VALUES"
@@ -133,6 +185,7 @@ ATTACKS = (
         ),
         NOBODY,
     ),
+    Attack("drop that table", ("DROP TABLE audit_log_retained",), FOUND, "retained"),
     Attack(
         "disable, drop or replace a trigger",
         (
@@ -167,6 +220,33 @@ ATTACKS = (
         NOTED,
     ),
     Attack(
+        "drop a column, and add it with another value for all rows",
+        (
+            "ALTER TABLE audit_log DROP COLUMN user_label CASCADE; ALTER TABLE audit_log ADD COLUMN user_label text"
+            " DEFAULT 'bob'; ALTER TABLE audit_log ALTER COLUMN user_label DROP DEFAULT;"
+            f" GRANT INSERT (user_label) ON audit_log TO {WRITER}",
+        ),
+        NOTED,
+    ),
+    Attack(
+        "put a changed copy in the place of a month",
+        (
+            f"{DETACH}; ALTER TABLE {MONTH} RENAME TO old; CREATE TABLE {MONTH} (LIKE old INCLUDING DEFAULTS);"
+            f" INSERT INTO {MONTH} SELECT * FROM old; UPDATE {MONTH} SET message = 'forged'; DROP TABLE old;"
+            f" ALTER TABLE {MONTH} OWNER TO {OWNER};"
+            f" ALTER TABLE audit_log ATTACH PARTITION {MONTH} {BOUNDS}; {GUARD}",
+        ),
+        NOTED,
+    ),
+    Attack(
+        "drop all of it, and make it again by `init` with changed rows",
+        (
+            f"{FORGED}; DROP TABLE audit_log CASCADE; DROP TABLE audit_log_retained; {MADE_AGAIN};"
+            " INSERT INTO audit_log SELECT * FROM forged",
+        ),
+        ("no", "no", "no", "unseen", "unseen"),
+    ),
+    Attack(
         "rename the table and put another in its place",
         (
             "ALTER TABLE audit_log RENAME TO old; CREATE TABLE audit_log (LIKE old INCLUDING ALL);"
@@ -177,6 +257,12 @@ ATTACKS = (
         "guards",
     ),
     Attack("let others change rows", (f"GRANT UPDATE ON audit_log TO {WRITER}",), FOUND, "restraint"),
+    Attack(
+        "let yet others do so, or date events back",
+        (f"GRANT UPDATE, DELETE, TRIGGER ON audit_log TO {READER}", f"GRANT INSERT ON audit_log TO {OPERATOR}"),
+        FOUND,
+        "other grants",
+    ),
     Attack(
         "let others into a month, past row-level security",
         (f"GRANT SELECT ON {MONTH} TO {READER}",),
@@ -192,6 +278,13 @@ ATTACKS = (
         FOUND,
         "tenants",
     ),
+    Attack(
+        "show a reader all tenants, by a materialized view",
+        (f"CREATE MATERIALIZED VIEW every AS SELECT * FROM audit_log; GRANT SELECT ON every TO {READER}",),
+        FOUND,
+        "tenants",
+    ),
+    Attack("the same by a function, `SECURITY DEFINER`", (DEFINER,), ("no", "no", "no", "unseen", "unseen")),
 )
 CELLS = [
     pytest.param(attack, role, cell, ways, id=f"{role}: {attack.name} ({number})")
@@ -319,12 +412,12 @@ def test_what_is_not_refused(copy, attack, role, cell, ways):
             # Without its schema a name is what search_path says, but never what is temporary.
             assert_harmless(copy, session, role, "audit_log" if "TEMPORARY" in ways[0] else "public.audit_log")
     found = findings(copy)
-    traces = found["traces"].advice
+    notes = found[(cell == "noted" and attack.check) or "traces"].advice
     gaps = [(gap.kind, gap.reason) for gap in AuditLog(copy.owner).gaps()]
     assert wrong(found) - ALREADY >= ({attack.check} if cell == "doctor" else set())
     if cell != "doctor":
         assert wrong(found) <= ALREADY
-    assert (traces is not None) == (cell == "noted") or cell == "doctor"
+    assert (notes is not None) == (cell == "noted") or cell == "doctor"
     assert (("explained", "forged") in gaps) == (cell == "gaps")
 
 

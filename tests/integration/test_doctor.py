@@ -15,6 +15,7 @@ from pglog_audit import schema
 from pglog_audit.doctor import Target, examine, server
 from pglog_audit.maintenance import maintain
 from pglog_audit.options import read_options
+from pglog_audit.upgrade import upgrade
 
 WRITER = "pglog_writer"
 NARROW = (
@@ -27,6 +28,10 @@ DETACH = "DO $$BEGIN EXECUTE 'ALTER TABLE audit_log DETACH PARTITION audit_log_'
 BEFORE_INSERT = (
     "CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
     "CREATE TRIGGER enrich BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION pass()"
+)
+VIEW = (
+    "DO $$BEGIN EXECUTE 'CREATE OR REPLACE VIEW audit_timeline WITH (security_invoker) AS '"
+    " || rtrim(pg_get_viewdef('audit_timeline'), ';') || ' AND action <> ''money.stolen'''; END$$"
 )
 USERS = "CREATE TABLE users (id uuid PRIMARY KEY);"
 
@@ -66,9 +71,33 @@ FAULTS = {
     "ALTER TABLE audit_log_default ADD CONSTRAINT one EXCLUDE (request_id WITH =)": ("unique indexes", "public.one"),
     USERS + "ALTER TABLE audit_log ADD CONSTRAINT who FOREIGN KEY (user_id) REFERENCES users ON DELETE SET NULL": (
         "foreign keys",
-        "who on public.audit_log: FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL",
+        "who on public.audit_log: FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE SET NULL",
     ),
-    BEFORE_INSERT: ("triggers", "TRIGGER enrich ON public.audit_log may change or drop rows"),
+    BEFORE_INSERT: ("triggers", "TRIGGER enrich ON public.audit_log may change, drop or refuse rows"),
+    BEFORE_INSERT.replace("BEFORE", "AFTER"): ("triggers", "TRIGGER enrich ON public.audit_log may change, drop or"),
+    BEFORE_INSERT.replace("BEFORE", "AFTER").replace("FOR EACH ROW", ""): (
+        "triggers",
+        "TRIGGER enrich ON public.audit",
+    ),
+    "ALTER TABLE audit_log ADD CHECK (action <> 'money.stolen') NOT VALID": (
+        "checks",
+        "audit_log_action_check on public.audit_log: CHECK ((action <> 'money.stolen'::text)) NOT VALID",
+    ),
+    "ALTER TABLE audit_log_default ADD CONSTRAINT few CHECK (writer_seq < 9)": (
+        "checks",
+        "few on public.audit_log_def",
+    ),
+    VIEW: ("view", "public.audit_timeline is not as init made"),
+    "GRANT UPDATE, DELETE, INSERT, SELECT ON audit_log TO pg_monitor": (
+        "other grants",
+        "pg_monitor has DELETE, INSERT, UPDATE on public.audit_log",
+    ),
+    "GRANT INSERT (action, recorded_at), UPDATE (action) ON audit_log TO pg_monitor": (
+        "other grants",
+        "pg_monitor has INSERT (recorded_at), UPDATE (action) on public.audit_log",
+    ),
+    "GRANT INSERT ON audit_log_retained TO PUBLIC": ("other grants", "PUBLIC has INSERT on public.audit_log_retained"),
+    "DROP TABLE audit_log_retained": ("retained", "audit_log_retained, as init makes it, is gone"),
     "CREATE RULE keep AS ON UPDATE TO audit_log_default DO INSTEAD NOTHING": ("triggers", "RULE keep ON"),
     "INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2099-01-01')": (
         "default rows",
@@ -289,6 +318,12 @@ class TestTraces:
                 "ALTER TABLE audit_log DISABLE TRIGGER refuse_truncate, ENABLE ALWAYS TRIGGER refuse_truncate",
                 "triggers of public.audit_log were made or switched after the table",
             ),
+            (
+                "ALTER TABLE audit_log DROP COLUMN user_label CASCADE; ALTER TABLE audit_log ADD COLUMN user_label text"
+                " DEFAULT 'bob'; ALTER TABLE audit_log ALTER COLUMN user_label DROP DEFAULT;"
+                f"GRANT INSERT (user_label) ON audit_log TO {WRITER}",
+                "columns of public.audit_log and 14 more were dropped, or added with a value for older rows",
+            ),
             ("VACUUM FULL audit_log_default", "public.audit_log_default was written anew"),
             (
                 "CREATE TABLE old PARTITION OF audit_log FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');"
@@ -335,6 +370,97 @@ class TestDefaultRows:
         findings = find(database)
         assert wrong(findings) == []
         assert "on 16 partitions too" in findings["guards"].text
+
+    @pytest.mark.parametrize("time", ["infinity", "9999-01-01Z"])
+    def test_events_of_no_time_are_no_failure_for_ever(self, database, time):
+        """No month is made for them; what is printed shows them, and other late events are told first."""
+        database.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', %s)", time)
+        self.assert_noted(
+            database, "1 in audit_log_default, of a future so far that maintain makes no months for it", 1
+        )
+        database.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2099-01-01')")
+        found = find(database)["default rows"]
+        assert (found.status, found.text[:26]) == ("wrong", "1 in audit_log_default: th")
+        follow(database, found)
+        assert find(database)["default rows"].status == "ok"
+
+    def test_more_far_months_than_are_made(self, database):
+        """As maintain does with them."""
+        database.execute(
+            "INSERT INTO audit_log (action, occurred_at)"
+            " SELECT 'a.b', timestamptz '2050-01-01Z' + n * interval '1 month' FROM generate_series(0, 24) AS n"
+        )
+        with psycopg.connect(database.owner, autocommit=True) as connection:
+            assert maintain(connection).moved == 0
+        self.assert_noted(database, "25 in audit_log_default, of a future so far", 25)
+        database.execute("DROP TABLE audit_log_default; CREATE TABLE audit_log_default PARTITION OF audit_log DEFAULT")
+        database.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2050-01-01Z')")
+        assert find(database)["default rows"].status == "wrong"
+
+    def assert_noted(self, database, text, count):
+        """The line is ok, and the statement that it prints finds as many rows."""
+        found = find(database)["default rows"]
+        assert (found.status, found.text[: len(text)]) == ("ok", text)
+        with psycopg.connect(database.owner) as connection:
+            assert connection.execute(found.advice.splitlines()[-1]).rowcount == count
+
+
+def test_a_view_of_ones_own_is_told(database):
+    """Its maker knows what it shows; who reads doctor learns that it is not init's."""
+    database.execute("DROP VIEW audit_timeline; CREATE VIEW audit_timeline AS SELECT action FROM audit_log")
+    findings = find(database)
+    assert wrong(findings) == []
+    assert findings["view"].text == "public.audit_timeline is none of init's, and may leave events out"
+    database.execute("DROP VIEW audit_timeline")
+    assert find(database)["view"].advice == "As postgres: pglog-audit init"
+
+
+@pytest.mark.parametrize("id_type", ["bigint", "text"])
+def test_the_view_of_other_ids(any_database, id_type):
+    """It is compared with what init makes of this table."""
+    with psycopg.connect(any_database.owner) as connection:
+        schema.init(connection, table="My Log", id_types=dict.fromkeys(["user_id", "target_id"], id_type))
+    assert find(any_database, writer=None, table="My Log")["view"].text == (
+        'public."My Log_timeline" shows every event, as init made it'
+    )
+
+
+def test_the_view_where_nothing_can_be_made(database):
+    """Neither on a standby nor without TEMPORARY is anything wrong."""
+    readonly = make_conninfo(database.owner, options="-c default_transaction_read_only=on")
+    assert find(database, readonly)["view"].status == "hidden"
+    database.execute(f"REVOKE TEMPORARY ON DATABASE {database.name} FROM PUBLIC")
+    assert find(database, database.writer, writer=None)["view"].status == "hidden"
+
+
+def test_what_retention_dropped_is_told_again(database):
+    """What is printed makes the table that is gone, and then all is well."""
+    database.execute("DROP TABLE audit_log_retained")
+    advice = find(database)["retained"].advice.splitlines()
+    database.execute(advice[1].partition(": ")[2])
+    assert advice[2] == "As postgres: pglog-audit upgrade"
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        upgrade(connection)
+    assert {finding.status for finding in find(database).values()} == {"ok"}
+
+
+def test_a_partition_of_a_superusers(database, plain_owner):
+    """The operator could not maintain it; what is printed mends it."""
+    database.execute("ALTER TABLE audit_log_default OWNER TO postgres")
+    found = find(database)["owner"]
+    assert (found.status, found.advice) == ("wrong", f"ALTER TABLE public.audit_log_default OWNER TO {plain_owner};")
+    database.execute(found.advice)
+    assert find(database)["owner"].status == "ok"
+
+
+def test_a_member_by_two_grants_is_named_once(database, plain_owner):
+    """From PostgreSQL 16 on each grantor's counts for itself."""
+    admin = "pglog_doctor_admin"
+    database.execute(f"CREATE ROLE {admin} CREATEROLE; GRANT {plain_owner} TO {admin} WITH ADMIN OPTION")
+    database.execute(f"GRANT {plain_owner} TO {WRITER}")
+    database.execute(f"SET ROLE {admin}; GRANT {plain_owner} TO {WRITER}")
+    assert f"; {admin}, {WRITER} may act as it" in find(database)["owner"].text
+    database.execute(f"REVOKE {plain_owner} FROM {admin} CASCADE; DROP ROLE {admin}")
 
 
 class TestRowSecurity:
@@ -534,7 +660,12 @@ def plain_owner(database):
     """Give the table to a role that is no superuser, and return that role's name."""
     database.execute("DROP ROLE IF EXISTS pglog_doctor_owner")
     database.execute("CREATE ROLE pglog_doctor_owner LOGIN")
-    database.execute("ALTER TABLE audit_log OWNER TO pglog_doctor_owner")
+    database.execute(
+        "DO $$DECLARE part regclass; BEGIN"
+        " FOR part IN SELECT relid FROM pg_partition_tree('audit_log') UNION SELECT 'audit_log_retained'::regclass"
+        " LOOP EXECUTE format('ALTER TABLE %%s OWNER TO pglog_doctor_owner', part); END LOOP; END$$;"
+        " ALTER FUNCTION audit_log_append_only() OWNER TO pglog_doctor_owner"
+    )
     yield "pglog_doctor_owner"
     database.execute(f"REVOKE pglog_doctor_owner FROM {WRITER}")
     database.execute("DROP OWNED BY pglog_doctor_owner CASCADE")

@@ -122,7 +122,15 @@ def test_a_table_that_somebody_holds_is_3(
     database.execute("CREATE TABLE past PARTITION OF audit_log FOR VALUES FROM ('2001-01-01') TO ('2001-02-01')")
     with psycopg.connect(database.owner) as connection:
         connection.execute("LOCK TABLE audit_log")
-        check(run(database.owner, command), 3, "lock timeout")
+        process = connection.info.backend_pid
+        check(run(database.owner, command), 3, f"lock timeout: process {process} holds audit_log: run this again")
+
+
+@pytest.mark.parametrize("command", [["init", "--table", "other"], ["maintain", "--ahead", "13"]])
+def test_a_server_that_is_read_only_is_4(database: Database, command: list[str]) -> None:
+    """The error says where to connect instead."""
+    conninfo = f"{database.owner} options='-c default_transaction_read_only=on'"
+    check(run(conninfo, command), 4, "read-only transaction. The server is a standby, or a setting")
 
 
 def test_a_time_to_keep_that_is_none_is_2(database: Database) -> None:

@@ -46,6 +46,11 @@ def test_every_sql_file_says_what_it_gives() -> None:
         assert not second.startswith("--"), path
 
 
+def test_no_sql_file_has_a_backslash() -> None:
+    """Where standard_conforming_strings is off, it would vanish from a pattern."""
+    assert [path for path in sources("pglog_audit", suffix=".sql") if "\\" in path.read_text("utf-8")] == []
+
+
 def test_sql_stands_in_sql_files() -> None:
     """No statement is written out in Python, and none is put together by formatting."""
     for path in sources("pglog_audit"):
