@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
 from uuid import UUID, uuid4
 
 import django
 import pytest
 
 from tests.conftest import WRITER
-from tests.support import run_program
+from tests.django_projects import manage, run
 
 SINCE_5 = pytest.mark.skipif(django.VERSION < (5,), reason="Django 4.2 has no auser()")
 TABLE = "SELECT obj_description('audit_log'::regclass) AS comment, relowner::regrole::text AS owner FROM pg_class"
@@ -17,18 +16,6 @@ TYPES = (
     "SELECT attname, atttypid::regtype::text AS type FROM pg_attribute"
     " WHERE attrelid = 'audit_log'::regclass AND attname IN ('user_id', 'impersonator_id', 'target_id') ORDER BY 1"
 )
-
-
-def run(program: str, database, *arguments: str, status: int = 0, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run one of the Django programs as the owner, to its end."""
-    done = run_program(f"{program}.py", database.owner, *arguments, python=("-W", "error"), **environ)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
-def manage(database, *arguments: str, **environ: str) -> str:
-    """Run a command of ``manage.py``, and return what it printed."""
-    return run("django_shop", database, *arguments, **environ).stdout
 
 
 # The migration
@@ -221,7 +208,7 @@ def test_nobody_changes_the_log_from_django(shop) -> None:
     assert len(shop.rows()) == 250
 
 
-# Commands and tests of the project
+# Commands of the project
 
 
 def test_the_command_line_by_manage_py(shop) -> None:
@@ -239,20 +226,3 @@ def test_rows_of_an_assumed_role(shop) -> None:
     shop.execute("ALTER TABLE audit_log ADD COLUMN written_by text DEFAULT current_user")
     manage(shop, "check", EARLY="1", DATABASE=json.dumps({"OPTIONS": {"assume_role": WRITER}}))
     assert [row["written_by"] for row in shop.rows() if row["action"] == "site.load"] == [WRITER]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environ"),
-    [([], {}), (["--keepdb"], {}), ([], {"ALIAS": "audit", "SETTINGS": json.dumps({"WRITER": WRITER})})],
-    ids=["dropped", "kept", "as the writer"],
-)
-def test_the_test_runner_leaves_no_row_outside(shop, arguments, environ) -> None:
-    """Events of tests go to the test database, which can be dropped; those of before wait for it."""
-    before = len(shop.rows("SELECT * FROM audit_log"))
-    done = run("django_shop", shop, "test", "django_people", *arguments, EARLY="1", **environ)
-    assert re.search(r"^Ran 2 tests.*\n\nOK", done.stderr, re.MULTILINE), done.stderr
-    assert len(shop.rows("SELECT * FROM audit_log")) == before
-    left = shop.rows("SELECT datname FROM pg_database WHERE datname = %s", f"test_{shop.name}")
-    assert bool(left) == bool(arguments)
-    if arguments:
-        shop.execute(f"DROP DATABASE test_{shop.name}")

@@ -15,9 +15,13 @@ POSTGRES = {
     **{name: parts.get(name.lower(), "") for name in ("USER", "PASSWORD", "HOST", "PORT")},
     **json.loads(os.environ.get("DATABASE", "{}")),
 }
-ALIAS = os.environ.get("ALIAS", "default")
+HANDLER = {
+    "class": "pglog_audit.integrations.django.AuditHandler",
+    "database": os.environ.get("ALIAS", "default"),
+    **json.loads(os.environ.get("HANDLER", "{}")),
+}
 APPS = ["admin", "auth", "contenttypes", "messages", "sessions"]
-settings.configure(
+usual = dict(
     ALLOWED_HOSTS=["*"],
     AUTH_USER_MODEL=os.environ.get("USER_MODEL", "auth.User"),
     AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.ModelBackend"],
@@ -27,7 +31,7 @@ settings.configure(
     LOGGING={
         "version": 1,
         "disable_existing_loggers": False,
-        "handlers": {"audit": {"class": "pglog_audit.integrations.django.AuditHandler", "database": ALIAS}},
+        "handlers": {"audit": HANDLER},
         "loggers": {"audit": {"handlers": ["audit"], "level": "INFO", "propagate": False}},
     },
     MIDDLEWARE=[
@@ -55,6 +59,7 @@ settings.configure(
     ],
     USE_TZ=True,
 )
+settings.configure(**{**usual, **json.loads(os.environ.get("OTHERS", "{}"))})
 
 if __name__ == "__main__":
     execute_from_command_line(sys.argv)

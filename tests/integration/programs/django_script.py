@@ -1,0 +1,28 @@
+"""A script of the Django project: logs what its arguments name as ``alias.verb`` to that alias, or sends a mail."""
+
+import logging
+import sys
+
+import django
+import django_shop
+from django.core.mail import send_mail
+from django.test.utils import override_settings
+
+import pglog_audit
+from pglog_audit import audit
+from pglog_audit.integrations.django import AuditHandler
+
+django.setup()
+if "." not in sys.argv[1]:
+    if sys.argv[1] == "mail":
+        with override_settings(EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend"):
+            send_mail("Sold", "A ticket", "shop@example.org", ["alice@example.org"])
+    logging.getLogger("audit").info("Sent", extra=audit("mail.send"))
+for action in sys.argv[1:] if "." in sys.argv[1] else ():
+    alias = action.partition(".")[0]
+    logger = logging.getLogger(alias)
+    logger.setLevel(logging.INFO)
+    options = {name: value for name, value in django_shop.HANDLER.items() if name not in ("class", "database")}
+    logger.addHandler(AuditHandler(database=alias, **options))
+    logger.info("Logged", extra=audit(action))
+pglog_audit.flush(30)
