@@ -242,7 +242,7 @@ def _describe_database(options: WriterOptions) -> str:
     conninfo = options.conninfo if options.pool is None else options.pool.conninfo
     if isinstance(conninfo, NamedTarget):
         with suppress(Exception):  # the application's code; its name is the same in every run
-            conninfo = conninfo.target()
+            return describe_database(conninfo.target(), os.environ)
     if callable(conninfo):
         return f"conninfo={conninfo.__module__}:{getattr(conninfo, '__qualname__', type(conninfo).__qualname__)}"
     return describe_database(conninfo or "", os.environ)

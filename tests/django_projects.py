@@ -9,6 +9,11 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.conftest import Database
 from tests.support import run_program
 
+ID_COLUMNS = (
+    "SELECT attname, atttypid::regtype::text AS type FROM pg_attribute"
+    " WHERE attrelid = 'audit_log'::regclass AND attname IN ('user_id', 'impersonator_id', 'target_id') ORDER BY 1"
+)
+
 
 def run(
     program: str, database: Database, *arguments: str, status: int = 0, **environ: str
