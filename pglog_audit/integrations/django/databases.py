@@ -54,8 +54,10 @@ class DatabaseConninfo:
         Return it, with what the settings say now.
 
         :raises UnreachableError: there is no database to write to now.
-        :raises ConfigurationError: it is no PostgreSQL.
+        :raises ConfigurationError: it is no PostgreSQL, or not there.
         """
+        if self.alias not in connections.settings:
+            raise ConfigurationError(f"no database {self.alias!r} in DATABASES: name one of {', '.join(connections)}")
         connection = connections[self.alias]
         if connection.vendor != "postgresql":
             raise ConfigurationError(f"the database {self.alias!r} of DATABASES is no PostgreSQL: name one that is")
@@ -112,6 +114,11 @@ def remember_databases() -> None:
     connection_created.connect(_on_connection, dispatch_uid="pglog_audit")
 
 
+def holders() -> list[Any]:
+    """Return who may have a connection."""
+    return list(_holders)
+
+
 def add_holder(holder: Holder) -> None:
     """Have *holder* let go before a database is made or dropped."""
     _holders.add(holder)
@@ -122,11 +129,11 @@ def _on_connection(connection: Any, **_: object) -> None:
     if connection.alias != NO_DB_ALIAS:
         return
     is_test_run()
-    for holder in list(_holders):
+    for holder in holders():
         holder.release()
     _maintenance = weakref.ref(connection)
     # A batch may have come in between.
-    for holder in list(_holders):
+    for holder in holders():
         holder.release()
 
 

@@ -8,7 +8,6 @@ from django.test import TestCase, TransactionTestCase
 import pglog_audit
 from pglog_audit import audit
 
-
 logger = logging.getLogger("audit")
 
 
