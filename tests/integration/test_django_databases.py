@@ -47,6 +47,14 @@ def test_the_test_runner_leaves_no_row_outside(shop, arguments, environ) -> None
         shop.execute(f"DROP DATABASE test_{shop.name}")
 
 
+def test_tests_in_several_processes(shop) -> None:
+    """Each has a copy of the database, also by the handler's own alias."""
+    environ = {"ALIAS": "audit", "SETTINGS": json.dumps({"WRITER": WRITER})}
+    done = run("django_shop", shop, "test", "django_people.mirrored", "--parallel", "2", **environ)
+    assert re.search(r"^Ran 2 tests.*\n\nOK", done.stderr, re.MULTILINE), done.stderr
+    assert not shop.rows()
+
+
 def test_a_test_run_without_a_database_ends_at_once(shop) -> None:
     """Its events wait for none, and none is told as lost."""
     done = run("django_shop", shop, "test", "django_people.alone", EARLY="1")
