@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol, runtime_checkable
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -39,18 +41,16 @@ class Backlog:
     def __init__(self, options: WriterOptions, writer_id: str, account: Account, write: Callable[..., Written]) -> None:
         self._options = options
         self._write = write
-        self._spool = Spool(
-            options.spool or "",
-            describe_target(options),
-            writer_id,
-            max_bytes=options.spool_max_bytes,
-            fsync=options.fsync,
-        )
         self._begin(writer_id, account)
 
     def _begin(self, writer_id: str, account: Account) -> None:
         self._writer_id = writer_id
         self._account = account
+        self.lock = diagnostics.lock()
+        """The lock that whoever calls :meth:`record` has."""
+        self._spools: dict[str, Spool] = {}
+        """By what they are for: a target that comes back has its files there, under the same names."""
+        self._current: Spool | None = None
         self.next_look = 0.0
         """When to look again for lines to replay, by time.monotonic()."""
         self._recorded = RecordedLines()
@@ -61,13 +61,31 @@ class Backlog:
 
     def abandon(self, writer_id: str, account: Account) -> None:
         """Start anew in a forked child."""
-        self._spool.abandon(writer_id)
+        for spool in self._spools.values():
+            spool.abandon(writer_id)
         self._begin(writer_id, account)
 
     @property
-    def lock(self) -> threading.RLock:
-        """The lock that whoever calls :meth:`record` has."""
-        return self._spool.lock
+    def _spool(self) -> Spool:
+        return self._current or self._choose()
+
+    def _choose(self) -> Spool:
+        """Return the spool for the database that is meant now; the settings may mean another one than before."""
+        target = describe_target(self._options)
+        with self.lock:
+            if target not in self._spools:
+                new = Spool(
+                    self._options.spool or "",
+                    target,
+                    self._writer_id,
+                    max_bytes=self._options.spool_max_bytes,
+                    fsync=self._options.fsync,
+                    lock=self.lock,
+                )
+                # A signal handler that logs may have made it meanwhile.
+                self._spools.setdefault(target, new)
+            self._current = self._spools[target]
+            return self._current
 
     @property
     def used(self) -> int:
@@ -80,9 +98,17 @@ class Backlog:
         return self._spool.problem
 
     def prepare(self) -> None:
-        """Make and check the directory, and warn if it is not to be used: later events may need it."""
+        """
+        Choose the directory for the database that is meant now, before a writer begins or begins again.
+
+        One that is new is made and checked, with a warning if it is not to be used: later events may need it.
+        """
+        known = len(self._spools)
+        spool = self._choose()
+        if len(self._spools) == known:
+            return
         try:
-            self._spool.prepare()
+            spool.prepare()
         except (SpoolError, OSError) as error:
             diagnostics.warn("spool", "The spool does not work, and events that it should keep may be lost: %s", error)
 
@@ -213,6 +239,14 @@ class Backlog:
         self.next_look = 0.0
 
 
+@runtime_checkable
+class NamedTarget(Protocol):
+    """A callable that tells which database it is for without what it fetches, such as a password."""
+
+    def target(self) -> str:
+        """Return a conninfo of the database, as the callable would if it were called now."""
+
+
 def describe_target(options: WriterOptions) -> str:
     """Return what lines with these *options* are for: database and table, never who writes, or by which password."""
     return f"{_describe_database(options)} table={options.table}"
@@ -222,6 +256,9 @@ def _describe_database(options: WriterOptions) -> str:
     if isinstance(options.pool, str):
         return f"pool={options.pool}"
     conninfo = options.conninfo if options.pool is None else options.pool.conninfo
+    if isinstance(conninfo, NamedTarget):
+        with suppress(Exception):  # the application's code; its name is the same in every run
+            return describe_database(conninfo.target(), os.environ)
     if callable(conninfo):
         return f"conninfo={conninfo.__module__}:{getattr(conninfo, '__qualname__', type(conninfo).__qualname__)}"
     return describe_database(conninfo or "", os.environ)

@@ -17,6 +17,7 @@ from .column_types import CHECKS
 from .errors import SchemaError
 from .event import CALLER_FIELDS, WRITER_FIELDS
 from .lines import describe as describe_line
+from .setup_commands import init_command, make_command
 from .sql import template
 
 T = TypeVar("T")
@@ -183,7 +184,7 @@ def description(table: str, columns: Mapping[str, str], *, role: str, database: 
 def _missing(role: str, table: str, database: str, elsewhere: Sequence[str]) -> str:
     """Return what to say where *table* is not found, though schemas *elsewhere* may have one of that name."""
     if not elsewhere:
-        return f"there is no table {table} in {database}: run '{_init(table)}', or name the database that has it"
+        return f"there is no table {table} in {database}: run '{make_command(table)}', or name the database that has it"
     name = table.rpartition(".")[2]
     return (
         f"there is no table {table} that role {role} finds in {database}, but one in schema {', '.join(elsewhere)}: "
@@ -195,16 +196,12 @@ def _closed(role: str, table: str, database: str, *, has_action: bool) -> str:
     if has_action:
         return (
             f"role {role} may not insert into {table} in {database}: "
-            f"run '{_init(table)} --writer {role}' as the table's owner"
+            f"run '{init_command(table)} --writer {role}' as the table's owner"
         )
     return (
         f"table {table} in {database} has no column action, so it is another program's: "
         "name yours with the option table"
     )
-
-
-def _init(table: str) -> str:
-    return "pglog-audit init" + ("" if table == "audit_log" else f" --table {table}")
 
 
 def _table(schema: str, name: str, usable: dict[str, Column], columns: Mapping[str, str]) -> Table:

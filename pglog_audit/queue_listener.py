@@ -66,7 +66,6 @@ class AuditQueueListener(QueueListener):
         self._restarts = 0
         self._interruptions = 0
         """Of the last steps, one after the other."""
-        self._has_prepared = False
         self._delivery = Delivery(self.writer, line_queue)
 
     def begin_in_child(self) -> None:
@@ -213,8 +212,7 @@ class AuditQueueListener(QueueListener):
 
     def start_writer(self) -> None:
         """Start the thread unless it runs."""
-        if self.writer.backlog is not None and not self._has_prepared:
-            self._has_prepared = True
+        if self.writer.backlog is not None and not self.lines.is_attended:
             self.writer.backlog.prepare()
         with self._state_lock:
             # A thread started while the interpreter is taken down never runs; 3.11 waits for it for ever. It is asked

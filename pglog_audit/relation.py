@@ -11,6 +11,7 @@ from .errors import SchemaError
 from .event import AuditEvent
 from .question import Condition, Question, Range
 from .reading import Reader, find_table
+from .setup_commands import make_command
 from .sql import template, with_parameters
 
 _ORDERED_BY = ("occurred_at", "id")
@@ -83,7 +84,7 @@ def find_relation(reader: Reader, table: str, columns: Mapping[str, str]) -> Rel
     if found is None:
         info = reader.connection.info
         raise SchemaError(
-            f"no table {table} in database {info.dbname} that role {info.user} finds: run pglog-audit init, "
+            f"no table {table} in database {info.dbname} that role {info.user} finds: run {make_command(table)}, "
             "or name the table as schema.name"
         )
     place = {"schema": found[0], "name": found[1]}

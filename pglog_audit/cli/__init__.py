@@ -1,17 +1,20 @@
 """The command line: ``pglog-audit``."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _EXTRAS = {"click": "cli", "rich": "cli", "starlette": "demo", "uvicorn": "demo"}
 
 
-def main(arguments: Sequence[str] | None = None, name: str = "pglog-audit") -> None:
+def main(
+    arguments: Sequence[str] | None = None, name: str = "pglog-audit", *, handler: Mapping[str, str] | None = None
+) -> None:
     """
     Run a command, and exit with its status; with 2, and the name of the extra, if a package of it is missing.
 
     :param arguments: by default those that the shell gave.
     :param name: what the command is called in its help.
+    :param handler: how a framework's settings name the handler, which knows the database from them.
     """
     if sys.stdout is None:  # the shell's >&-
         print("Error: the output cannot be written: it is closed", file=sys.stderr)
@@ -19,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, name: str = "pglog-audit") -> N
     try:
         from .commands import cli
 
-        cli(arguments, prog_name=name)
+        cli(arguments, prog_name=name, obj=handler)
     except ImportError as error:
         extra = _missing_extra(error)
         if extra is None:

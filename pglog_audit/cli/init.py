@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -28,10 +28,9 @@ LOGGING = {{
 
 The first event:
 
-import logging.config
+import {logging}
 from pglog_audit import audit
-logging.config.dictConfig(LOGGING)
-logger = logging.getLogger("audit")
+{configure}logger = logging.getLogger("audit")
 logger.info("Logo replaced", extra=audit("branding.update", metadata={{"field": "logo"}}))
 
 Read it, as the role {reader}:
@@ -71,12 +70,12 @@ def init(context: click.Context, /, conninfo: str, *, existing: bool, **options:
             [
                 *_done(result, existing=existing, single=options["owner"] is None),
                 "",
-                _connection_note(result.writer, given=given),
+                _connection_note(result.writer, given=given, project=context.obj),
                 "",
             ]
         )
     )
-    click.echo(_usage(conninfo if given else None, options["table"], result))
+    click.echo(_usage(context, conninfo if given else None, options["table"], result))
 
 
 def _done(result: schema.InitResult, *, existing: bool, single: bool) -> Iterator[str]:
@@ -134,15 +133,20 @@ def _role(role: str, privileges: frozenset[str], read: str) -> str:
     return f"{may} and has been given nothing else."
 
 
-def _connection_note(writer: str | None, *, given: bool) -> str:
+def _connection_note(writer: str | None, *, given: bool, project: Mapping[str, str] | None) -> str:
+    if project and not given:
+        role = f" To write as role {writer}, name an alias with that USER." if writer is not None else ""
+        return f"The handler writes to DATABASES[{json.dumps(project.get('database', 'default'))}].{role}"
     if given:
         return "The conninfo below has no password: libpq takes it from ~/.pgpass or PGPASSWORD."
     role = f" There it must name role {writer}." if writer is not None else ""
     return f"The handler takes its conninfo from the environment, as this command did: {find_variable()}.{role}"
 
 
-def _usage(conninfo: str | None, table: str, result: schema.InitResult) -> str:
-    handler, timeline = {"class": "pglog_audit.AuditHandler"}, ["pglog-audit", "timeline"]
+def _usage(context: click.Context, conninfo: str | None, table: str, result: schema.InitResult) -> str:
+    project = None if conninfo is not None else context.obj
+    handler = dict(project or {"class": "pglog_audit.AuditHandler"})
+    timeline = [*str(context.find_root().info_name).split(), "timeline"]
     if conninfo is not None:
         handler["conninfo"] = _public(conninfo, user=result.writer)
         timeline += ["--conninfo", _public(conninfo, user=result.reader)]
@@ -151,7 +155,14 @@ def _usage(conninfo: str | None, table: str, result: schema.InitResult) -> str:
         timeline += ["--table", table]
     # A JSON text is a Python literal too, and double-quoted like the rest.
     reader = result.reader or "that this command used"
-    return _USAGE.format(handler=json.dumps(handler, ensure_ascii=False), reader=reader, timeline=shlex.join(timeline))
+    return _USAGE.format(
+        handler=json.dumps(handler, ensure_ascii=False),
+        reader=reader,
+        timeline=shlex.join(timeline),
+        # A framework configures logging itself.
+        logging="logging" if project else "logging.config",
+        configure="" if project else "logging.config.dictConfig(LOGGING)\n",
+    )
 
 
 def _public(conninfo: str, user: str | None = None) -> str:

@@ -7,6 +7,7 @@ line comes back at least once, whoever dies at which moment.
 """
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -36,12 +37,20 @@ class Spool:
     :param writer_id: names the files: a UUID, never used before.
     :param max_bytes: of all segments and rejects of the target, whichever process wrote them.
     :param fsync: ``"never"``; ``"rotate"``, when a segment is full or closed; ``"always"``, before append returns.
+    :param lock: the one that whoever uses the writing side has; by default one of its own.
     :raises SpoolError: the system is not POSIX.
     :raises ConfigurationError: *writer_id* is no name of a file, or *fsync* none of these.
     """
 
     def __init__(
-        self, directory: str | Path, target: str, writer_id: str, *, max_bytes: int = 1024**3, fsync: Fsync = "rotate"
+        self,
+        directory: str | Path,
+        target: str,
+        writer_id: str,
+        *,
+        max_bytes: int = 1024**3,
+        fsync: Fsync = "rotate",
+        lock: "threading.RLock | None" = None,
     ) -> None:
         if not segment.IS_SUPPORTED:
             raise SpoolError(f"the spool {directory} needs flock(2), which this system has not: leave the option out")
@@ -51,13 +60,13 @@ class Spool:
         self._directory = SpoolDirectory(Path(directory), target, is_durable=fsync != "never")
         self._max_bytes = max_bytes
         self._fsync: Fsync = fsync
-        self._begin(writer_id)
+        self._begin(writer_id, lock)
 
-    def _begin(self, writer_id: str) -> None:
+    def _begin(self, writer_id: str, lock: "threading.RLock | None" = None) -> None:
         """Set the state of a spool that was not used yet."""
         if not re.fullmatch(r"[A-Za-z0-9-]+", writer_id):
             raise ConfigurationError(f"the writer id {writer_id!r} names files: give a UUID")
-        self.lock = diagnostics.lock()
+        self.lock = lock or diagnostics.lock()
         """Whoever uses the writing side has it."""
         self.problem: str | None = None
         """Why the last line that found no room did not find any."""

@@ -198,7 +198,7 @@ INSTALLED_APPS, MIDDLEWARE, USE_TZ = ["django.contrib.auth", "django.contrib.con
 def test_django(bare_reader) -> None:
     """A project with the lines of README.md has the table that its settings ask for, and its commands read it."""
     bare_reader.database.execute("CREATE ROLE app LOGIN")
-    settings, console, more = read_sections()["Django"]
+    settings, console, more, _ = read_sections()["Django"]
     (bare_reader.home / "manage.py").write_text(MANAGE)
     text = SETTINGS.format(conninfo=bare_reader.owner) + settings.text + more.text
     (bare_reader.home / "settings.py").write_text(text)
@@ -210,6 +210,26 @@ def test_django(bare_reader) -> None:
     )
     assert found == {"format_type": "bigint"}
     assert run_as(bare_reader.writer, "INSERT INTO audit_log (action) VALUES ('a.b')")
+
+
+LITE = """
+DATABASES["audit"] = DATABASES["default"]
+DATABASES["default"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": "lite"}
+"""
+READ = "from pglog_audit.integrations.django.models import AuditEvent; print(AuditEvent.objects.count())"
+
+
+def test_django_with_a_database_for_the_log(bare_reader) -> None:
+    """With the router of README.md the model reads there, the migration writes there, and nobody looks elsewhere."""
+    settings, _, _, router = read_sections()["Django"]
+    (bare_reader.home / "manage.py").write_text(MANAGE)
+    text = SETTINGS.format(conninfo=bare_reader.owner) + LITE + settings.text + router.text
+    (bare_reader.home / "settings.py").write_text(text)
+    for arguments in ("migrate -v0", "migrate -v0 --database audit pglog_audit", "dumpdata -o dumped.json"):
+        bare_reader.shell(f"python manage.py {arguments}")
+    assert "pglog_audit.auditevent" not in (bare_reader.home / "dumped.json").read_text().replace('"', "")
+    bare_reader.database.execute("INSERT INTO audit_log (action) VALUES ('a.b')")
+    assert bare_reader.shell(f"python manage.py shell -v0 -c '{READ}'").strip().endswith("1")
 
 
 async def post(app, path, *headers):

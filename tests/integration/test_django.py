@@ -2,33 +2,15 @@
 
 import json
 import re
-import subprocess
 from uuid import UUID, uuid4
 
 import django
 import pytest
 
-from tests.conftest import WRITER
-from tests.support import run_program
+from tests.django_projects import ID_COLUMNS, manage, others, run
 
 SINCE_5 = pytest.mark.skipif(django.VERSION < (5,), reason="Django 4.2 has no auser()")
 TABLE = "SELECT obj_description('audit_log'::regclass) AS comment, relowner::regrole::text AS owner FROM pg_class"
-TYPES = (
-    "SELECT attname, atttypid::regtype::text AS type FROM pg_attribute"
-    " WHERE attrelid = 'audit_log'::regclass AND attname IN ('user_id', 'impersonator_id', 'target_id') ORDER BY 1"
-)
-
-
-def run(program: str, database, *arguments: str, status: int = 0, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """Run one of the Django programs as the owner, to its end."""
-    done = run_program(f"{program}.py", database.owner, *arguments, python=("-W", "error"), **environ)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
-def manage(database, *arguments: str, **environ: str) -> str:
-    """Run a command of ``manage.py``, and return what it printed."""
-    return run("django_shop", database, *arguments, **environ).stdout
 
 
 # The migration
@@ -39,7 +21,7 @@ def test_migrate_makes_the_table(empty_database) -> None:
     manage(empty_database, "migrate", "-v0")
     [found] = empty_database.rows(f"{TABLE} WHERE oid = 'audit_log'::regclass")
     assert found["comment"].startswith("pglog_audit schema ")
-    assert [(row["attname"], row["type"]) for row in empty_database.rows(TYPES)] == [
+    assert [(row["attname"], row["type"]) for row in empty_database.rows(ID_COLUMNS)] == [
         ("impersonator_id", "bigint"),
         ("target_id", "uuid"),
         ("user_id", "bigint"),
@@ -70,28 +52,24 @@ def test_the_sql_of_the_migration(empty_database, model, settings, types) -> Non
 
 def test_a_table_that_is_there_is_used(database) -> None:
     """If its ids are those of the user model, or of the settings; otherwise the migration says which is not."""
+    for command in (("migrate", "-v0"), ("pglog_audit", "init")):
+        done = run("django_shop", database, *command, status=1)
+        assert done.stderr.startswith(
+            "CommandError: user_id of public.audit_log is uuid, and this project asks for bigint"
+        )
+        assert done.stderr.count("\n") == 1
+    [given] = re.findall(r"PGLOG_AUDIT = (.*);", done.stderr)
+    manage(database, "migrate", "-v0", SETTINGS=given)
+    assert {row["type"] for row in database.rows(ID_COLUMNS)} == {"uuid"}
+
+
+def test_an_empty_table_with_other_ids_is_made_anew(database) -> None:
+    """By the statement that the migration's error names."""
     done = run("django_shop", database, "migrate", "-v0", status=1)
-    assert "SchemaError: user_id of public.audit_log is uuid, not bigint" in done.stderr
-    manage(
-        database, "migrate", "-v0", SETTINGS=json.dumps({"ID_TYPES": {"user_id": "uuid", "impersonator_id": "uuid"}})
-    )
-    assert {row["type"] for row in database.rows(TYPES)} == {"uuid"}
-
-
-def test_another_database_gets_no_table_and_no_events(empty_database) -> None:
-    """With SQLite the migration does nothing; of the events, one warning tells, and the end is not held up."""
-    lite = json.dumps({"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"})
-    done = run("django_shop", empty_database, "migrate", "-v0", DATABASE=lite, EARLY="1")
-    assert done.stderr.count("\n") == 1
-    assert "'default' of DATABASES is no PostgreSQL: audit events are not stored" in done.stderr
-
-
-@pytest.mark.parametrize("given", ["ID_TYPE", "HEADERS"])
-def test_a_misspelt_setting_is_refused(empty_database, given) -> None:
-    """The mistake shows with the names that there are."""
-    done = run("django_requests", empty_database, status=1, SETTINGS=json.dumps({given: {}}))
-    names = "HEADER, TRUSTED_PROXIES, ID_TYPES, WRITER, READER"
-    assert f"PGLOG_AUDIT is {{'{given}': …}}: it must be a dict with some of {names}" in done.stderr
+    [drop] = re.findall(r"run (DROP TABLE .*), and", done.stderr)
+    database.execute(drop)
+    manage(database, "migrate", "-v0")
+    assert {row["type"] for row in database.rows(ID_COLUMNS)} == {"bigint", "uuid"}
 
 
 # Requests
@@ -153,6 +131,13 @@ def test_coroutines(empty_database) -> None:
     assert "await request.auser() before" in errors
 
 
+def test_a_thread_of_the_application_leaves_no_connection(empty_database) -> None:
+    """The user stands on its events, and what it opened to ask for the user is closed."""
+    [(status, _, body)], _, _ = ask(empty_database, "async:/seen-in-threads")
+    assert (status, body) == (200, "0")
+    assert [row["user_label"] for row in empty_database.rows()] == ["alice"] * 3
+
+
 # The admin page
 
 
@@ -192,13 +177,36 @@ def test_the_admin_page(shop) -> None:
     assert sorted(shown) == sorted(f"Ticket {n}" for n in range(1, 251))
 
 
+def test_the_pages_end_in_the_night_that_has_an_hour_twice(empty_database) -> None:
+    """Without time zones in Python, too: each event is shown once."""
+    manage(empty_database, "migrate", "-v0")
+    empty_database.execute(
+        "INSERT INTO audit_log (action, occurred_at, target_id, target_label) SELECT 'ticket.sell',"
+        " timestamptz '2025-10-26 00:00+00' + n * interval '20 s', gen_random_uuid(), 'Ticket ' || n"
+        " FROM generate_series(1, 540) AS n"
+    )
+    found = json.loads(
+        run("django_admin", empty_database, "", **others(USE_TZ=False, TIME_ZONE="Europe/Berlin")).stdout
+    )
+    shown = [target for _, text in (*found["pages"], *found["following"]) for target in targets(text)]
+    assert shown == [f"Ticket {n}" for n in range(540, 0, -1)]
+
+
+def test_a_search_is_answered_by_indexes(shop) -> None:
+    """Whatever kind of id is looked for: no partition is read from end to end."""
+    found = json.loads(run("django_admin", shop, f"?q={uuid4()}", "?q=7", "?q=ticket.sell").stdout)
+    assert len(found["plans"]) == 3
+    assert not [plan for plan in found["plans"] if "Seq Scan" in plan]
+
+
 def test_what_a_row_holds_does_nothing_on_the_page(shop) -> None:
     """Markup is text, and what would turn the text around is shown as an escape, in the list and on an event's page."""
     id_ = uuid4()
     shop.execute(
-        "INSERT INTO audit_log (id, action, user_label, message) VALUES (%s, 'a.b', %s, '<b>bold</b>')",
+        "INSERT INTO audit_log (id, action, user_label, message, metadata) VALUES (%s, 'a.b', %s, '<b>bold</b>', %s)",
         id_,
         "eve\u202e",
+        json.dumps({"a": ["\u202e", {"\u202e": 1}]}),
     )
     found = json.loads(run("django_admin", shop, "?q=a.b", f"{id_}/change/").stdout)
     for status, page in found["pages"]:
@@ -219,40 +227,3 @@ def test_nobody_changes_the_log_from_django(shop) -> None:
     assert found["statuses"] == {"staff": [403] * 3, "root": [403] * 3, "other": [403]}
     assert found["refused"] == found["attempted"]
     assert len(shop.rows()) == 250
-
-
-# Commands and tests of the project
-
-
-def test_the_command_line_by_manage_py(shop) -> None:
-    """It reads the database of the settings, takes the options of the command line, and leaves its exit status."""
-    shown = manage(shop, "pglog_audit", "timeline", "--limit", "2", "-o", "jsonl")
-    assert [json.loads(line)["action"] for line in shown.splitlines()] == ["ticket.sell"] * 2
-    assert "may insert events" in manage(shop, "pglog_audit", "init", "--writer", WRITER)
-    assert "--outcome" in manage(shop, "pglog_audit", "timeline", "--help")
-    run("django_shop", shop, "pglog_audit", "show", str(uuid4()), status=1)
-
-
-def test_rows_of_an_assumed_role(shop) -> None:
-    """What the settings say of the connection holds for the writer's, too: here the role that it takes."""
-    manage(shop, "pglog_audit", "init", "--writer", WRITER)
-    shop.execute("ALTER TABLE audit_log ADD COLUMN written_by text DEFAULT current_user")
-    manage(shop, "check", EARLY="1", DATABASE=json.dumps({"OPTIONS": {"assume_role": WRITER}}))
-    assert [row["written_by"] for row in shop.rows() if row["action"] == "site.load"] == [WRITER]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environ"),
-    [([], {}), (["--keepdb"], {}), ([], {"ALIAS": "audit", "SETTINGS": json.dumps({"WRITER": WRITER})})],
-    ids=["dropped", "kept", "as the writer"],
-)
-def test_the_test_runner_leaves_no_row_outside(shop, arguments, environ) -> None:
-    """Events of tests go to the test database, which can be dropped; those of before wait for it."""
-    before = len(shop.rows("SELECT * FROM audit_log"))
-    done = run("django_shop", shop, "test", "django_people", *arguments, EARLY="1", **environ)
-    assert re.search(r"^Ran 2 tests.*\n\nOK", done.stderr, re.MULTILINE), done.stderr
-    assert len(shop.rows("SELECT * FROM audit_log")) == before
-    left = shop.rows("SELECT datname FROM pg_database WHERE datname = %s", f"test_{shop.name}")
-    assert bool(left) == bool(arguments)
-    if arguments:
-        shop.execute(f"DROP DATABASE test_{shop.name}")

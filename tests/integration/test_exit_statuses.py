@@ -123,7 +123,7 @@ def test_a_table_that_somebody_holds_is_3(
     with psycopg.connect(database.owner) as connection:
         connection.execute("LOCK TABLE audit_log")
         process = connection.info.backend_pid
-        check(run(database.owner, command), 3, f"lock timeout: process {process} holds audit_log: run this again")
+        check(run(database.owner, command), 3, f"audit_log is locked, by process {process} of role ")
 
 
 @pytest.mark.parametrize("command", [["init", "--table", "other"], ["maintain", "--ahead", "13"]])

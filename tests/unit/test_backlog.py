@@ -29,6 +29,29 @@ def test_a_callable_is_named_and_not_called():
     assert backlog.describe_target(options) == f"{name} table=history.audit_log"
 
 
+class Callable:
+    """A conninfo that says what it is for."""
+
+    dbname = "shop"
+
+    def __call__(self):
+        """Fetch a password."""
+        raise AssertionError
+
+    def target(self):
+        """Name the database."""
+        return f"host=db dbname={self.dbname} user=app"
+
+
+def test_a_callable_may_say_what_it_is_for():
+    """Two of one class are for two databases, and what one is for may change."""
+    conninfo = Callable()
+    options = WriterOptions(conninfo=conninfo)
+    assert backlog.describe_target(options) == "host=db port=5432 dbname=shop table=audit_log"
+    conninfo.dbname = "test_shop"
+    assert backlog.describe_target(options) == "host=db port=5432 dbname=test_shop table=audit_log"
+
+
 def test_a_pool_by_name_is_not_loaded():
     """Its module may need the application, which is not there yet."""
     assert backlog.describe_target(WriterOptions(pool="no.such:pool")) == "pool=no.such:pool table=audit_log"

@@ -11,5 +11,6 @@ try:
 except ImportError as error:
     raise ImportError("pglog_audit.integrations.django needs Django: pip install 'django>=4.2'") from error
 
+from . import checks as checks  # also where the application is not installed
 from .handler import AuditHandler as AuditHandler
 from .middleware import AuditMiddleware as AuditMiddleware

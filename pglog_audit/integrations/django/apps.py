@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 
+from ...setup_commands import use_commands
 from .databases import remember_databases
 
 
@@ -16,3 +17,4 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         """Note which databases are the settings' own, before a test run puts others in their place."""
         remember_databases()
+        use_commands(make="manage.py migrate pglog_audit", init="manage.py pglog_audit init")

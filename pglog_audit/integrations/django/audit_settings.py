@@ -8,7 +8,9 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
+from ...ddl import ID_TYPES
 from ...errors import ConfigurationError
+from ...event import ID_FIELDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,21 @@ def read_settings() -> AuditSettings:
 
 
 def id_types() -> dict[str, str]:
-    """Return the types of id columns that are not uuid: those of users as the user model has them."""
+    """
+    Return the types of id columns that are not uuid: those of users as the user model has them.
+
+    :raises ConfigurationError: ``ID_TYPES`` names another column or type.
+    """
     found = _user_key_type()
     users = {} if found == "uuid" else {"user_id": found, "impersonator_id": found}
-    return {**users, **read_settings().id_types}
+    wanted = {**users, **read_settings().id_types}
+    for name, type_ in wanted.items():
+        if name not in ID_FIELDS or type_ not in ID_TYPES:
+            raise ConfigurationError(
+                f"PGLOG_AUDIT has the ID_TYPES {{{name!r}: {type_!r}}}: the id columns are "
+                f"{', '.join(sorted(ID_FIELDS))}, and the types {', '.join(ID_TYPES)}"
+            )
+    return wanted
 
 
 def _user_key_type() -> str:

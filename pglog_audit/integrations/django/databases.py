@@ -8,6 +8,7 @@ or dropped, which a connection of ours would prevent, there is none.
 
 import os
 import sys
+import traceback
 import weakref
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ from ...errors import ConfigurationError, UnreachableError
 
 _TESTING = ("test", "testserver")
 """Commands of ``manage.py`` that make databases of their own."""
+_STARTERS = {("django.core.management", "execute"), ("django.test.runner", "_init_worker")}
+"""What runs these commands, whatever ``manage.py`` is called, and what begins a worker of ``test --parallel``."""
 
 _names: dict[str, Any] = {}
 """The databases of the settings, by alias."""
@@ -51,17 +54,22 @@ class DatabaseConninfo:
         Return it, with what the settings say now.
 
         :raises UnreachableError: there is no database to write to now.
-        :raises ConfigurationError: it is no PostgreSQL.
+        :raises ConfigurationError: it is no PostgreSQL, or not there.
         """
+        if self.alias not in connections.settings:
+            raise ConfigurationError(f"no database {self.alias!r} in DATABASES: name one of {', '.join(connections)}")
         connection = connections[self.alias]
         if connection.vendor != "postgresql":
             raise ConfigurationError(f"the database {self.alias!r} of DATABASES is no PostgreSQL: name one that is")
         if _maintenance is not None and getattr(_maintenance(), "connection", None) is not None:
             raise UnreachableError("Django makes or drops a test database")
-        name = connection.settings_dict["NAME"]
-        if is_test_run() and name == _names.get(self.alias, name):
-            raise UnreachableError(f"tests are run, and {name!r} is no test database: events wait until there is one")
+        if not is_open(self.alias):
+            raise UnreachableError(f"tests are run, and {connection.settings_dict['NAME']!r} is no test database")
         return _conninfo(connection)
+
+    def target(self) -> str:
+        """Return it whether or not somebody may connect now: what a spool is for."""
+        return _conninfo(connections[self.alias])
 
 
 def is_postgresql(alias: str) -> bool:
@@ -72,17 +80,31 @@ def is_postgresql(alias: str) -> bool:
         return True
 
 
+def is_open(alias: str) -> bool:
+    """Tell whether the database *alias* may be written to: while tests run, only one that was made for them."""
+    if not is_test_run():
+        return True
+    name = connections.settings.get(alias, {}).get("NAME")
+    return bool(name != _names.get(alias, name))
+
+
 def is_test_run() -> bool:
     """Tell whether this process runs, or ran, tests."""
     global _is_test_run
     _is_test_run = (
         _is_test_run
-        or sys.argv[1:2] in [[name] for name in _TESTING]
         or ("pytest" in sys.modules and "PYTEST_VERSION" in os.environ)
         # What setup_test_environment() leaves, whoever calls it.
-        or hasattr(sys.modules.get("django.core.mail"), "outbox")
+        or hasattr(getattr(sys.modules.get("django.test.utils"), "_TestState", None), "saved_data")
+        or (sys.argv[1:2] in [[name] for name in _TESTING] and _is_started_for_tests())
     )
     return _is_test_run
+
+
+def _is_started_for_tests() -> bool:
+    """Tell, as long as the project is loaded, whether a command loads it; a script may have an argument ``test``."""
+    callers = {(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame, _ in traceback.walk_stack(None)}
+    return not callers.isdisjoint(_STARTERS)
 
 
 def remember_databases() -> None:
@@ -90,6 +112,11 @@ def remember_databases() -> None:
     for alias, given in connections.settings.items():
         _names.setdefault(alias, given["NAME"])
     connection_created.connect(_on_connection, dispatch_uid="pglog_audit")
+
+
+def holders() -> list[Any]:
+    """Return who may have a connection."""
+    return list(_holders)
 
 
 def add_holder(holder: Holder) -> None:
@@ -102,11 +129,11 @@ def _on_connection(connection: Any, **_: object) -> None:
     if connection.alias != NO_DB_ALIAS:
         return
     is_test_run()
-    for holder in list(_holders):
+    for holder in holders():
         holder.release()
     _maintenance = weakref.ref(connection)
     # A batch may have come in between.
-    for holder in list(_holders):
+    for holder in holders():
         holder.release()
 
 

@@ -5,7 +5,7 @@ from typing import Unpack
 
 from ... import diagnostics, handlers
 from ...options import HandlerOptions
-from .databases import DatabaseConninfo, add_holder, is_postgresql
+from .databases import DatabaseConninfo, add_holder, is_open, is_postgresql
 
 
 class AuditHandler(handlers.AuditHandler):
@@ -35,21 +35,22 @@ class AuditHandler(handlers.AuditHandler):
         add_holder(self)
 
     def has_database(self) -> bool:
-        """Tell whether there is a PostgreSQL to write to."""
+        """Tell whether there is a PostgreSQL to write to; a test run has none before it makes one, or without."""
         if not super().has_database():
             return False
         if not is_postgresql(self.database):
             text = "The database %r of DATABASES is no PostgreSQL: audit events are not stored"
             diagnostics.warn("no postgresql", text, self.database)
             return False
-        return True
+        return is_open(self.database)
 
     def release(self) -> None:
         """Write what is queued, and close the connection; a record that comes later opens another."""
         writer = self._writer
-        if writer is None or not writer.writer.store.is_connected:
-            return  # what is queued waits for the next connection
+        if writer is None:
+            return
         self._is_holding, self._direct_writer = False, None
         writer.let_go(self)
-        writer.stop()
-        writer.writer.release()
+        if writer.problem is None or writer.writer.store.is_connected:
+            writer.stop()  # also one that is just about to connect
+            writer.writer.release()

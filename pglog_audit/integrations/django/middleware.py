@@ -1,11 +1,13 @@
 """The middleware: who acts, and in which request, on every audit event of a Django request."""
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connections
 from django.http import FileResponse
 from django.utils.functional import SimpleLazyObject
 
@@ -45,7 +47,7 @@ class AuditMiddleware:
         """Answer *request* in the context of its own."""
         fields = self._rules.fields(partial(environ_values, request.META), request.META.get("REMOTE_ADDR", ""))
         context = RequestContext(**fields)
-        context.run(bind_late_context, partial(self.user_fields, request))
+        context.run(bind_late_context, partial(self._ask, request, threading.get_ident()))
         finish = partial(self._finish, context, fields.get("request_id"))
         if self._is_async:
             return self._answer(request, context, finish)
@@ -70,6 +72,17 @@ class AuditMiddleware:
             return {}
         return {"user_id": user.pk, "user_label": user.get_username()}
 
+    def _ask(self, request: Any, thread: int) -> Mapping[str, Any]:
+        """Ask, in a thread other than *thread*, without leaving a connection that nobody there would close."""
+        if threading.get_ident() == thread:
+            return self.user_fields(request)
+        before = _open_connections()
+        try:
+            return self.user_fields(request)
+        finally:
+            for connection in _open_connections() - before:
+                connection.close()
+
     async def _answer(self, request: Any, context: RequestContext, finish: Callable[[Any], Any]) -> Any:
         with context.entered():
             response = await self._get_response(request)
@@ -85,6 +98,11 @@ class AuditMiddleware:
         # What ends with the response, and the receivers of request_finished.
         response.close = partial(context.run, response.close)
         return response
+
+
+def _open_connections() -> set[Any]:
+    """Return those of Django's that this thread has."""
+    return {each for each in connections.all(initialized_only=True) if each.connection is not None}
 
 
 def _pieces(pieces: Iterator[bytes], context: RequestContext) -> Iterator[bytes]:

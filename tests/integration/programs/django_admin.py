@@ -1,11 +1,13 @@
 """Open the admin page of a Django project as several people, and print what they see."""
 
 import json
+import os
 import re
 import sys
 
 import django
 import django_shop  # noqa: F401 - the settings
+import psycopg
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
@@ -21,13 +23,16 @@ staff = users.create_user("staff", is_staff=True)
 staff.user_permissions.add(permissions.get(codename="view_auditevent"))
 others = users.create_user("other", is_staff=True)
 root = users.create_superuser("root")
-queries = []
+queries, plans = [], []
 
 
 def note(execute, sql, params, many, context):
-    """Note each question to the audit table."""
+    """Note each question to the audit table, and how the server would answer it if it read nothing from end to end."""
     if "audit_log" in sql:
         queries.append(sql)
+        with psycopg.connect(os.environ["PGLOG_AUDIT_CONNINFO"], cursor_factory=psycopg.ClientCursor) as asking:
+            asking.execute("SET enable_seqscan = off")
+            plans.append("".join(line for (line,) in asking.execute(f"EXPLAIN {sql}", params)))
     return execute(sql, params, many, context)
 
 
@@ -51,7 +56,8 @@ def read(paths):
         while older := re.search(r'href="([^"]+)">Older events', (following or pages)[-1 if following else 0][1]):
             following.append(page(older[1].replace("&amp;", "&")))
     names = permissions.filter(content_type__app_label="pglog_audit").values_list("codename", flat=True)
-    return {"pages": pages, "following": following, "queries": queries, "permissions": [*names]}
+    shown = {"pages": pages, "following": following, "permissions": [*names]}
+    return {**shown, "queries": queries, "plans": plans}
 
 
 def attempt():

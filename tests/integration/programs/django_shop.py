@@ -15,32 +15,40 @@ POSTGRES = {
     **{name: parts.get(name.lower(), "") for name in ("USER", "PASSWORD", "HOST", "PORT")},
     **json.loads(os.environ.get("DATABASE", "{}")),
 }
-ALIAS = os.environ.get("ALIAS", "default")
+HANDLER = {
+    "class": "pglog_audit.integrations.django.AuditHandler",
+    "database": os.environ.get("ALIAS", "default"),
+    **json.loads(os.environ.get("HANDLER", "{}")),
+}
 APPS = ["admin", "auth", "contenttypes", "messages", "sessions"]
-settings.configure(
-    ALLOWED_HOSTS=["*"],
-    AUTH_USER_MODEL=os.environ.get("USER_MODEL", "auth.User"),
-    AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.ModelBackend"],
-    DATABASES={"default": POSTGRES, "audit": {**POSTGRES, "USER": "pglog_writer", "TEST": {"MIRROR": "default"}}},
-    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    INSTALLED_APPS=[*(f"django.contrib.{name}" for name in APPS), "django_people", "pglog_audit.integrations.django"],
-    LOGGING={
+usual = {
+    "ALLOWED_HOSTS": ["*"],
+    "AUTH_USER_MODEL": os.environ.get("USER_MODEL", "auth.User"),
+    "AUTHENTICATION_BACKENDS": ["django.contrib.auth.backends.ModelBackend"],
+    "DATABASES": {"default": POSTGRES, "audit": {**POSTGRES, "USER": "pglog_writer", "TEST": {"MIRROR": "default"}}},
+    "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+    "INSTALLED_APPS": [
+        *(f"django.contrib.{name}" for name in APPS),
+        "django_people",
+        "pglog_audit.integrations.django",
+    ],
+    "LOGGING": {
         "version": 1,
         "disable_existing_loggers": False,
-        "handlers": {"audit": {"class": "pglog_audit.integrations.django.AuditHandler", "database": ALIAS}},
+        "handlers": {"audit": HANDLER},
         "loggers": {"audit": {"handlers": ["audit"], "level": "INFO", "propagate": False}},
     },
-    MIDDLEWARE=[
+    "MIDDLEWARE": [
         os.environ.get("MIDDLEWARE", "pglog_audit.integrations.django.AuditMiddleware"),
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         "django.contrib.messages.middleware.MessageMiddleware",
     ],
-    PGLOG_AUDIT=json.loads(os.environ.get("SETTINGS", "{}")),
-    ROOT_URLCONF="django_urls",
-    SECRET_KEY="not secret",
-    STATIC_URL="static/",
-    TEMPLATES=[
+    "PGLOG_AUDIT": json.loads(os.environ.get("SETTINGS", "{}")),
+    "ROOT_URLCONF": "django_urls",
+    "SECRET_KEY": "not secret",
+    "STATIC_URL": "static/",
+    "TEMPLATES": [
         {
             "BACKEND": "django.template.backends.django.DjangoTemplates",
             "APP_DIRS": True,
@@ -53,8 +61,9 @@ settings.configure(
             },
         }
     ],
-    USE_TZ=True,
-)
+    "USE_TZ": True,
+}
+settings.configure(**{**usual, **json.loads(os.environ.get("OTHERS", "{}"))})
 
 if __name__ == "__main__":
     execute_from_command_line(sys.argv)

@@ -1,5 +1,6 @@
 """The pages of the Django project."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.contrib import admin
 from django.contrib.auth import get_user_model, login
+from django.db import connection
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
 
@@ -36,6 +38,26 @@ async def seen_async(request):
     if "ask" in request.GET:
         await (request.auser() if hasattr(request, "auser") else sync_to_async(bool)(request.user))  # Django 4.2
     return seen(request)
+
+
+async def seen_in_threads(request):
+    """Audit from threads that Django knows nothing of, and wait until none has a connection."""
+    before = await sync_to_async(_count_sessions)()
+    await asyncio.gather(*[asyncio.to_thread(seen, request) for _ in range(3)])
+    left = before + 1
+    for _ in range(100):
+        if (left := await sync_to_async(_count_sessions)()) == before:
+            break
+        await asyncio.sleep(0.05)  # the server ends a session after its client
+    return HttpResponse(left - before)
+
+
+def _count_sessions() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = ''"
+        )
+        return cursor.fetchone()[0]
 
 
 def enter(request):
@@ -90,6 +112,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("seen", seen),
     path("seen-async", seen_async),
+    path("seen-in-threads", seen_in_threads),
     path("enter", enter),
     path("enter-async", enter_async),
     path("fail", fail),

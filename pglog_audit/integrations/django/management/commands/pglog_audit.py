@@ -4,14 +4,21 @@ import os
 import sys
 from argparse import REMAINDER, ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import BytesIO, TextIOWrapper
+from typing import TextIO
 
 from django.core.management.base import BaseCommand
+from django.db import connections
 
 from pglog_audit.cli import main
+from pglog_audit.integrations.django.audit_settings import id_types
 from pglog_audit.integrations.django.databases import DatabaseConninfo
+from pglog_audit.integrations.django.operations import command_errors, require_id_types
 
 _VARIABLE = "PGLOG_AUDIT_CONNINFO"
+_OTHERWISE = ("--id-type", "--existing", "--table", "--help", "-h")
+"""With these, ``init`` makes another table than the migration."""
 
 
 class Command(BaseCommand):
@@ -25,14 +32,30 @@ class Command(BaseCommand):
         parser.add_argument("--database", default="default", help="The alias in DATABASES. Default: default.")
         parser.add_argument("arguments", nargs=REMAINDER, metavar="COMMAND …", help="As pglog-audit takes it.")
 
-    def handle(self, *_: object, arguments: list[str], database: str, **__: object) -> None:
+    def handle(
+        self, *_: object, arguments: list[str], database: str, stdout: TextIO | None = None, **__: object
+    ) -> None:
         """Run the command, and leave with its exit status unless that is 0."""
+        handler = {"class": "pglog_audit.integrations.django.AuditHandler"}
+        if database != "default":
+            handler["database"] = database
+        with command_errors():
+            conninfo = DatabaseConninfo(database)()
+            if arguments[:1] == ["init"] and not any(each.startswith(_OTHERWISE) for each in arguments):
+                arguments = [*arguments, *_id_types(database)]
         try:
-            with _environment(DatabaseConninfo(database)()):
-                main(arguments, "manage.py pglog_audit")
+            with _environment(conninfo), _printing_to(stdout):
+                main(arguments, "manage.py pglog_audit", handler=handler)
         except SystemExit as end:
             if end.code:
                 sys.exit(end.code)
+
+
+def _id_types(database: str) -> list[str]:
+    """Return the options with which ``init`` makes the table that the migration would make."""
+    connections[database].ensure_connection()
+    require_id_types(connections[database].connection)
+    return [f"--id-type={name}={type_}" for name, type_ in id_types().items()]
 
 
 @contextmanager
@@ -47,3 +70,17 @@ def _environment(conninfo: str) -> Iterator[None]:
             del os.environ[_VARIABLE]
         else:
             os.environ[_VARIABLE] = before
+
+
+@contextmanager
+def _printing_to(stdout: TextIO | None) -> Iterator[None]:
+    """Print to what ``call_command()`` was given, which may take text alone."""
+    if stdout is None:
+        yield
+        return
+    with BytesIO() as written, TextIOWrapper(written, "utf-8", newline="") as text, redirect_stdout(text):
+        try:
+            yield
+        finally:
+            text.flush()
+            stdout.write(written.getvalue().decode())
