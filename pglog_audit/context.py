@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from types import MappingProxyType
+from functools import partial
+from types import CoroutineType, MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from . import diagnostics
@@ -96,7 +97,8 @@ def bind_late_context(late: Callable[[], Mapping[str, Any]]) -> None:
     Let *late* give further fields of every later event of the running request; for middlewares.
 
     It is called by each log call of an event, in the thread that logs, so that what costs something to find out is not
-    found out in vain. What :func:`bind_audit_context` gives wins.
+    found out in vain. What :func:`bind_audit_context` gives wins. Where it raises or returns anything but a mapping,
+    the event has the rest of its fields, and a warning says so.
     """
     _scope.set(_scope.get()._replace(late=late))
 
@@ -158,12 +160,24 @@ def _ask(late: Callable[[], Mapping[str, Any]], scope: _Scope) -> Mapping[str, A
     # What is logged while it looks is not to ask again.
     token = _scope.set(scope._replace(late=None))
     try:
-        return late()
+        found = late()
+        if isinstance(found, Mapping):
+            return dict(found)
+        if isinstance(found, CoroutineType):
+            found.close()  # a log call cannot await it
+        text = "%s returned %s, not a dict, so that nobody acts in its events: return {} where that is meant"
+        diagnostics.warn("late", text, _name(late), type(found).__name__)
     except Exception as error:  # noqa: BLE001 - the application's code, inside a log call
-        diagnostics.warn("late", "Who is acting could not be found out: %s", type(error).__name__)
-        return _NOTHING
+        diagnostics.warn("late", "Who is acting could not be found out: %s in %s", type(error).__name__, _name(late))
     finally:
         _scope.reset(token)
+    return _NOTHING
+
+
+def _name(function: Callable[..., Any]) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__qualname__", type(function).__qualname__)
 
 
 def _leave(token: Token[_Scope], inside: _Scope, around: _Scope) -> None:
