@@ -11,14 +11,16 @@ Logger: TypeAlias = logging.Logger | logging.LoggerAdapter[Any] | str
 """A logger, an adapter of one, or a name."""
 
 
-def check_logger(logger: object, caller: str) -> None:
+def check_logger(logger: object, caller: str, following: object = None) -> None:
     """
-    Check that *logger* is one of logging's.
+    Check that *logger* is one of logging's, and that it is not the argument *following* it which is meant.
 
     :raises TypeError: it is not, though *caller* got it.
     """
     if not isinstance(logger, logging.Logger | logging.LoggerAdapter | str):
         raise TypeError(f"{caller} takes a logging.Logger, an adapter of one or a name, not a {type(logger).__name__}")
+    if isinstance(following, logging.Logger | logging.LoggerAdapter):
+        raise TypeError(f"{caller} takes the logger first: write {caller}(logger, {logger!r}, ...)")
 
 
 def log(logger: Logger, level: int, message: object, event: Any, place: Place, *args: object) -> None:
