@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token, copy_context
 from functools import partial
 from types import CoroutineType, MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -49,6 +49,13 @@ def current_field(name: str) -> Any:
     """Return the field *name* in force here, or None, and ask nobody for it."""
     request, block, _ = _scope.get()
     return block[name] if name in block else (request or _NOTHING).get(name)
+
+
+def copy_without_fields() -> Context:
+    """Return a copy of the context in which no field is in force: for an event that has them already."""
+    copy = copy_context()
+    copy.run(_scope.set, NO_SCOPE)
+    return copy
 
 
 @contextmanager

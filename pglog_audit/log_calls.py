@@ -23,22 +23,33 @@ def check_logger(logger: object, caller: str, following: object = None) -> None:
         raise TypeError(f"{caller} takes the logger first: write {caller}(logger, {logger!r}, ...)")
 
 
+def check_extra(extra: object, caller: str) -> None:
+    """
+    Check that *extra* is what :func:`pglog_audit.audit` returns, whatever else it may hold.
+
+    :raises TypeError: it is not, though *caller* got it.
+    """
+    if not (isinstance(extra, Mapping) and isinstance(extra.get("audit"), Mapping)):
+        given = f"a {type(extra).__name__}" + (" without it" if isinstance(extra, Mapping) else "")
+        raise TypeError(f"{caller} takes what audit() returns: pass audit('entity.verb', ...), not {given}")
+
+
 def log(logger: Logger, level: int, message: object, event: Any, place: Place, *args: object) -> None:
     """Log *message* with *event* at *place*, if the logger's level lets it pass."""
-    prepared = record(logger, level, message, event, place, *args)
+    prepared = record(logger, level, message, {"audit": event}, place, *args)
     if prepared:
         prepared[0].handle(prepared[1])
 
 
 def record(
-    logger: Logger, level: int, message: object, event: Any, place: Place, *args: object
+    logger: Logger, level: int, message: object, extra: Mapping[str, Any], place: Place, *args: object
 ) -> tuple[logging.Logger, logging.LogRecord] | None:
     """Return what *logger* logs with, and the record that it would make; None if its level is above *level*."""
-    call_sites.note_logged(event)
-    message, extra, proper = _unwrapped(logger, message)
+    call_sites.note_logged(extra["audit"])
+    message, more, proper = _unwrapped(logger, message)
     if not proper.isEnabledFor(level):
         return None
-    return proper, make_record(proper, level, message, {**extra, "audit": event}, place, *args)
+    return proper, make_record(proper, level, message, {**more, **extra}, place, *args)
 
 
 def make_record(

@@ -101,5 +101,5 @@ class Ear(logging.Handler):
         others = [handler for _, handler in way_up(logging.getLogger(record.name)) if not isinstance(handler, Ear)]
         if any(map(call_sites.takes_events, others)) or not (is_audit_record(record) or find_misplaced(record)):
             return
-        call_sites.hear(record.audit)  # type: ignore[attr-defined] # is_audit_record
+        call_sites.hear_event_of(record)
         captures.capture(record, AuditFormatter())
