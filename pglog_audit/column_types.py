@@ -51,3 +51,14 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "date": _parses(datetime.fromisoformat),
 }
 """Checks by the type's name in pg_type."""
+
+REFUSED = "_refused"
+"""The key of the metadata that holds the values which their column refuses."""
+
+
+def keep_refused(event: dict[str, Any], refused: Mapping[str, Any]) -> None:
+    """Add the *refused* values to the metadata of *event*, beside those that are there."""
+    metadata = event.get("metadata") or {}
+    before = metadata.get(REFUSED) or {}
+    before = before if isinstance(before, dict) else {"_value": before}
+    event["metadata"] = {**metadata, REFUSED: {**before, **refused}}

@@ -51,6 +51,17 @@ def current_field(name: str) -> Any:
     return block[name] if name in block else (request or _NOTHING).get(name)
 
 
+@contextmanager
+def kept_context() -> Iterator[None]:
+    """Undo at the end of the block what was bound in it."""
+    before = _scope.get()
+    try:
+        yield
+    finally:
+        # No token: a fixture may be set up and torn down in two contexts.
+        _scope.set(before)
+
+
 def copy_without_fields() -> Context:
     """Return a copy of the context in which no field is in force: for an event that has them already."""
     copy = copy_context()

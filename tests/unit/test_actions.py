@@ -11,7 +11,6 @@ from contextlib import suppress
 from itertools import zip_longest
 from types import SimpleNamespace
 from typing import NamedTuple
-from uuid import uuid4
 
 import pydantic
 import pytest
@@ -28,7 +27,7 @@ class ShopError(Exception):
 @pytest.fixture
 def events():
     """Return what is captured of the logger ``shop``."""
-    with capture_audit("shop") as events:
+    with capture_audit("shop", id_types={"target_id": "bigint"}) as events:
         yield events
 
 
@@ -47,10 +46,9 @@ def fail(logger, error, **options):
 
 def test_a_block_that_ends_is_a_success(events, logger):
     """The event is logged at the end, with its fields, its sentence and how long it took."""
-    target = uuid4()
-    with audit_action(logger, "invoice.delete", "Invoice deleted", target_id=target, metadata={"by": "hand"}):
+    with audit_action(logger, "invoice.delete", "Invoice deleted", target_id=17, metadata={"by": "hand"}):
         events.none()
-    event = events.one(action="invoice.delete", outcome="success", target_id=target, message="Invoice deleted")
+    event = events.one(action="invoice.delete", outcome="success", target_id=17, message="Invoice deleted")
     assert event.metadata.keys() == {"by", "duration_ms"}
     assert 0 <= event.metadata["duration_ms"] < 60_000
 

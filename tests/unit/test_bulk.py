@@ -12,7 +12,7 @@ from tests.support import warnings
 
 @pytest.fixture
 def events():
-    with capture_audit("shop") as events:
+    with capture_audit("shop", id_types={"target_id": "bigint"}) as events:
         yield events
 
 
