@@ -27,7 +27,8 @@ def audit_many(logger: Logger, message: object, events: Iterable[Any], *, level:
     place = Place.of(sys._getframe(1))
     if isinstance(events, Mapping | str | bytes) or not isinstance(events, Iterable):
         text = "audit_many takes a list of events: the %s at %s:%d is logged as one"
-        diagnostics.warn("many", text, type(events).__name__, place.code.co_filename, place.line)
+        kind = "dict" if isinstance(events, Mapping) else type(events).__name__
+        diagnostics.warn("many", text, kind, place.code.co_filename, place.line)
         events = [events]
     for each in events:
         log(logger, level, message, each["audit"] if isinstance(each, dict) and "audit" in each else each, place)

@@ -28,7 +28,7 @@ def differences(before: Any, after: Any) -> dict[str, list[Any]]:
     if before is not None and after is not None and not (_is_whole(before) and _is_whole(after)):
         names = dict.fromkeys(name for name in old if name in new)
         if not names:
-            raise IncomparableError(f"a {_kind(before)} and a {_kind(after)} share no loaded attribute; {_ADVICE}")
+            raise IncomparableError(f"{_kind(before)} and {_kind(after)} share no loaded attribute; {_ADVICE}")
     return {
         str(name): [_copy(old.get(name)), _copy(new.get(name))]
         for name in names
@@ -51,7 +51,7 @@ def _values(thing: Any) -> Mapping[Any, Any]:
         return dict(thing._asdict())
     slots = _slots(type(thing))
     if not (slots or hasattr(thing, "__dict__")):
-        raise IncomparableError(f"a {_kind(thing)} has no fields; {_ADVICE}")
+        raise IncomparableError(f"{_kind(thing)} has no fields; {_ADVICE}")
     # What frameworks keep of their own in an object begins with an underscore.
     values = {name: getattr(thing, name) for name in slots if hasattr(thing, name)} | getattr(thing, "__dict__", {})
     return {name: value for name, value in values.items() if not name.startswith("_")}

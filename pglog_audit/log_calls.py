@@ -30,7 +30,8 @@ def check_extra(extra: object, caller: str) -> None:
     :raises TypeError: it is not, though *caller* got it.
     """
     if not (isinstance(extra, Mapping) and isinstance(extra.get("audit"), Mapping)):
-        given = f"a {type(extra).__name__}" + (" without it" if isinstance(extra, Mapping) else "")
+        given = "a dict without it" if isinstance(extra, Mapping) else f"a {type(extra).__name__}"
+        call_sites.hear(extra)  # audit(...)["audit"]: one mistake, told once
         raise TypeError(f"{caller} takes what audit() returns: pass audit('entity.verb', ...), not {given}")
 
 

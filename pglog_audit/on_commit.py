@@ -35,7 +35,8 @@ def audit_on_commit(
     :param connection: a Session or AsyncSession of SQLAlchemy, or a connection of Django.
     :param logger: a logger, an adapter of one, or a name; its level counts now.
     :param extra: what :func:`pglog_audit.audit` returns, and what else the record is to have.
-    :raises TransactionError: *connection* tells nobody of its commits.
+    :raises TransactionError: *connection* tells nobody of its commits, or is a Session inside the transaction of a
+        Connection.
     :raises TypeError: *logger* is no logger, or not in its place; or *extra* has no event.
 
     Fields, message, context and time are those of this call; filters see the record after the commit. A transaction or
@@ -60,10 +61,10 @@ def _complete(record: logging.LogRecord, handlers: list[logging.Handler]) -> Non
     try:
         record.audit = event = _formatter(handlers).with_context(event, record)
         record.audit = _kept({**event})
+        record.msg = _kept(record.msg) if isinstance(record.msg, dict) else message_of(record)
+        record.args = ()
     except Exception as error:  # noqa: BLE001 - an object of the caller's, or one that holds itself
         diagnostics.warn("kept", "An event that waits for its commit could not be copied: %s", type(error).__name__)
-    record.msg = _kept(record.msg) if isinstance(record.msg, dict) else message_of(record)
-    record.args = ()
 
 
 def _formatter(handlers: list[logging.Handler]) -> AuditFormatter:

@@ -153,6 +153,15 @@ def test_django(database, logger, connection):
     assert actions(database) == ["order.one", "order.two", "order.three"]
 
 
+@pytest.mark.parametrize(("robust", "left"), [(False, []), (True, ["order.place"])])
+def test_what_django_runs_before(database, logger, connection, robust, left):
+    """An earlier function that raises costs the event of what has committed, as README.md says, unless it is robust."""
+    with suppress(ZeroDivisionError), atomic(connection):
+        connection.on_commit(lambda: 1 / 0, robust=robust)
+        audit_on_commit(connection, logger, "Placed", extra=audit("order.place"))
+    assert actions(database) == left
+
+
 def test_what_tells_nobody_of_its_commit_is_refused(database, logger):
     """A connection of psycopg, and one of SQLAlchemy's core: the error says what to do instead."""
     with engine(database) as made, made.connect() as core, psycopg.connect(database.writer) as connection:

@@ -215,9 +215,9 @@ SAME = SimpleNamespace(a=1)
     ("before", "after", "reason"),
     [
         (SAME, SAME, "they are the same SimpleNamespace; give before as a dict of what it was"),
-        ("open", "paid", "a str has no fields; give dicts, dataclasses or objects with attributes"),
-        ([1], [2], "a list has no fields"),
-        ({"a": 1}, SimpleNamespace(_state=1), "a dict and a SimpleNamespace share no loaded attribute"),
+        ("open", "paid", "str has no fields; give dicts, dataclasses or objects with attributes"),
+        ([1], [2], "list has no fields"),
+        ({"a": 1}, SimpleNamespace(_state=1), "dict and SimpleNamespace share no loaded attribute"),
     ],
 )
 def test_what_has_no_changes_is_told_why(events, logger, caplog, before, after, reason):
