@@ -5,15 +5,16 @@ import inspect
 import logging
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import ExitStack, suppress
 from contextvars import Context, ContextVar, Token, copy_context
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from . import call_sites, diagnostics
 from .call_sites import Place
-from .changes import differences
+from .changes import IncomparableError, differences
+from .libraries import find
 from .log_calls import Logger, check_logger, log
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,13 +40,13 @@ def audit_action(
     :param message: the sentence of the row; without one it has none.
     :param level: of the record, whatever the outcome is.
     :param denied: exceptions that mean ``denied`` besides :exc:`PermissionError`; or a callable that tells of one.
-    :raises TypeError: *logger* is no logger, or *denied* none of that.
+    :raises TypeError: *logger* is no logger, or not the first argument; or *denied* is none of that.
 
     The outcome is ``success``, ``denied``, or ``failure`` for any other exception, also where the task is cancelled or
     the program interrupted; ``unknown`` if a generator is closed before its end. The metadata has ``duration_ms`` and,
     of an exception, the type. The exception itself goes on unchanged.
     """
-    check_logger(logger, "audit_action")
+    check_logger(logger, "audit_action", action)
     place = Place.of(sys._getframe(1))
     return AuditAction(logger, level, message, _denial(denied), place, {"action": action, **fields})
 
@@ -55,7 +56,7 @@ class AuditAction:
     An action that is under way: what is set here stands on its event.
 
     Made by :func:`pglog_audit.audit_action`; a context manager for one block, and a decorator of functions, coroutine
-    functions and generators.
+    functions and generators. What a function returns to be awaited belongs to its action.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class AuditAction:
         self._fields = fields
         self._changes: dict[str, list[Any]] = {}
         self._begun = time.perf_counter()
+        self._is_handed_on = False
         self._around: Context | None = None
         self._token: Token[AuditAction | None] | None = None
+        self._here: Token[None] | None = None
 
     def set(self, **fields: Any) -> None:
         """
@@ -102,19 +105,31 @@ class AuditAction:
                 self._changes[name] = [self._changes.get(name, [old])[0], new]
         except Exception as error:  # noqa: BLE001 - whatever the caller's objects do, the action must go on
             text = "audit_action cannot compare what %s had before and after: %s"
-            diagnostics.warn("change", text, self._fields.get("action"), type(error).__name__)
+            reason = error if isinstance(error, IncomparableError) else type(error).__name__
+            diagnostics.warn("change", text, self._fields.get("action"), reason)
 
     def __enter__(self) -> Self:
-        self._around = copy_context()
-        self._token = _current.set(self)
+        if self._around is not None:
+            raise RuntimeError(
+                f"this audit_action of {self._fields.get('action')} has had its block: make one for each, by "
+                "audit_action(...) in the with statement, or decorate a function"
+            )
         self._begun = time.perf_counter()
+        self._enter()
         return self
+
+    def _enter(self) -> None:
+        self._around = copy_context()
+        self._here = _here.set(None)
+        self._token = _current.set(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         duration = time.perf_counter() - self._begun
         around = self._leave()
+        if self._is_handed_on:
+            return
         try:
             if around is None:
                 self._log(error, duration)
@@ -130,6 +145,8 @@ class AuditAction:
 
         :raises TypeError: *function* is an asynchronous generator, which cannot be wrapped whole.
         """
+        if isinstance(function, staticmethod | classmethod):
+            return cast("F", type(function)(self(function.__func__)))
         if inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"audit_action does not decorate {function.__qualname__}, an asynchronous generator: "
@@ -143,14 +160,17 @@ class AuditAction:
                 return await function(*args, **kwargs)
 
         def run_generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            with self._anew():
-                return (yield from function(*args, **kwargs))
+            with self._anew() as action:
+                action._step_out()
+                return (yield from _Steps(action, function(*args, **kwargs)))
 
         def run(*args: Any, **kwargs: Any) -> Any:
-            with self._anew():
-                return function(*args, **kwargs)
+            with self._anew() as action:
+                result = function(*args, **kwargs)
+                action._is_handed_on = _is_to_be_awaited(result)
+            return action._hand_on(result) if action._is_handed_on else result
 
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        if _is_coroutine_function(function):
             return run_coroutine
         return run_generator if inspect.isgeneratorfunction(function) else run
 
@@ -158,12 +178,42 @@ class AuditAction:
         fields = dict(self._fields)
         return AuditAction(self._logger, self._level, self._message, self._is_denial, self._place, fields)
 
+    def _hand_on(self, result: Any) -> Any:
+        """Return *result*, which is to be awaited, so that the action ends when it does."""
+        if isinstance(result, find("asyncio", "Future")):
+            # It runs already, and who gets it may want to cancel it.
+            result.add_done_callback(self._end_with)
+            return result
+        return self._awaited(result)
+
+    def _end_with(self, future: Any) -> None:
+        [cancelled] = find("asyncio", "CancelledError")
+        # future.exception() would keep asyncio from telling of one that nobody asks for.
+        error = cancelled() if future.cancelled() else future._exception
+        self._is_handed_on = False
+        self._enter()
+        self.__exit__(type(error), error, None)
+
+    async def _awaited(self, result: Awaitable[Any]) -> Any:
+        self._is_handed_on = False
+        self._enter()
+        with ExitStack() as stack:
+            stack.push(self)
+            return await result
+
+    def _step_out(self) -> None:
+        """Be under way, but not here, before what is decorated runs."""
+        if self._token is not None:
+            _current.reset(self._token)
+            self._token = None
+
     def _leave(self) -> Context | None:
         """Leave the block, and return the context to log in if this is another one than it was entered in."""
-        token, self._token = self._token, None
         with suppress(ValueError):
-            if token is not None:
-                _current.reset(token)
+            self._step_out()
+        with suppress(ValueError):
+            if self._here is not None:
+                _here.reset(self._here)
             return None
         # Somebody else closes the generator that the block stands in, or collects it: it is not him who acted.
         return self._around
@@ -200,6 +250,44 @@ class AuditAction:
         return self._is_denial(error)
 
 
+class _Steps(Generator[Any, Any, Any]):
+    """The steps of a generator, which are a part of *action*: between two, whoever asks for the next acts himself."""
+
+    def __init__(self, action: AuditAction, generator: Generator[Any, Any, Any]) -> None:
+        self._generator = generator
+        self._inside: AuditAction | None = action
+
+    def send(self, value: Any, /) -> Any:
+        return self._step(self._generator.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._step(self._generator.throw, *error)
+
+    def close(self) -> None:
+        self._step(self._generator.close)
+
+    def _step(self, step: Callable[..., Any], *args: Any) -> Any:
+        token = _current.set(self._inside)
+        try:
+            return step(*args)
+        finally:
+            # A block that the generator entered goes on in the next step.
+            self._inside = _current.get()
+            _current.reset(token)
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        return True
+    # Python 3.11 knows a mark of asyncio's alone, which asgiref gives to Django's asynchronous views.
+    return getattr(function, "_is_coroutine", None) in find("asyncio.coroutines", "_is_coroutine")
+
+
+def _is_to_be_awaited(result: object) -> bool:
+    # What can be entered by 'async with' as well, such as a request of aiohttp, must stay what it is.
+    return inspect.isawaitable(result) and not hasattr(type(result), "__aenter__")
+
+
 def current_action() -> AuditAction:
     """Return the innermost action that is under way here; outside of any, one that is nobody's."""
     return _current.get() or audit_action("audit", "unknown")
@@ -222,3 +310,5 @@ def _denial(denied: Denied) -> Callable[[BaseException], bool]:
 
 
 _current: ContextVar[AuditAction | None] = ContextVar("pglog_audit_action", default=None)
+_here: ContextVar[None] = ContextVar("pglog_audit_here", default=None)
+"""Says nothing: its tokens tell whether two moments have one context."""

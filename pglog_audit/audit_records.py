@@ -20,7 +20,7 @@ def is_audit_record(record: logging.LogRecord) -> bool:
 def take_event(record: logging.LogRecord) -> bool:
     """Tell whether *record* is an audit record, for a handler that it just reached; warn of one that should be."""
     if is_audit_record(record) or find_misplaced(record):
-        call_sites.hear(record.audit)  # type: ignore[attr-defined] # is_audit_record
+        call_sites.hear_event_of(record)
         return True
     if not _is_of_psycopg(record) and not call_sites.hear_bare(record) and record.name not in _heard_elsewhere:
         _check_elsewhere(record)

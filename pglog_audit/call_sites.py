@@ -9,7 +9,7 @@ ones cost a look into a set.
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType, FrameType
@@ -138,13 +138,27 @@ def hear(event: object) -> None:
     unheard.pop(id(event), None)
 
 
+def hear_event_of(record: logging.LogRecord) -> None:
+    """Note that the event of *record* reached an audit handler, also if a filter put another dict in its place."""
+    event = record.audit  # type: ignore[attr-defined] # it has one
+    if unheard.pop(id(event), None) or not unheard or not isinstance(event, Mapping):
+        return
+    for number, site in list(unheard.items()):
+        if _is_of(site, record) and site.action == event.get("action"):
+            unheard.pop(number, None)
+
+
 def hear_bare(record: logging.LogRecord) -> bool:
     """Tell whether *record*, which reached an audit handler without an event, comes from a place that is watched."""
     for site in list(unheard.values()):
-        if (site.code.co_filename, site.code.co_name) == (record.pathname, record.funcName):
+        if _is_of(site, record):
             site.bare = record.name
             return True
     return False
+
+
+def _is_of(site: CallSite, record: logging.LogRecord) -> bool:
+    return (site.code.co_filename, site.code.co_name) == (record.pathname, record.funcName)
 
 
 def takes_events(handler: logging.Handler) -> bool:

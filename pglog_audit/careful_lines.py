@@ -1,6 +1,5 @@
 """A line out of whatever was given: each field cleaned, or kept in the metadata, and what was changed told."""
 
-import difflib
 import logging
 import re
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ import orjson
 
 from . import diagnostics
 from .cleaning import Cleaner, Cleaning
-from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS, OUTCOMES, WRITER_FIELDS
+from .column_types import REFUSED
+from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS, OUTCOMES, WRITER_FIELDS, near_field
 from .request_id import is_id
 
 MAX_TEXT = 1024
@@ -21,14 +21,13 @@ MAX_MESSAGE = 8 * 1024
 MAX_LINE = 256 * 1024
 
 ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-CLEANED, _REFUSED = "_cleaned", "_refused"
+CLEANED = "_cleaned"
 _REASONS = {
     "action": "action is no text, or audit.*, which is ours",
     "occurred_at": "occurred_at is no aware datetime",
     "outcome": f"outcome is none of {', '.join(OUTCOMES)}",
     **{name: f"{name} is set by the writer alone" for name in WRITER_FIELDS},
 }
-_LIKENESS = 0.85
 _MOST_NAMES = 10_000
 
 
@@ -76,9 +75,9 @@ class CarefulLines:
             if type(name) is not str or name in self._known_names or len(self._known_names) >= _MOST_NAMES:
                 continue
             self._known_names.add(name)
-            if near := difflib.get_close_matches(name[:64].lower(), CALLER_FIELDS, 1, _LIKENESS):
+            if near := near_field(name):
                 text = "audit(...) has no field %s: is it %s? It goes to a column of that name, or the metadata"
-                _warn(f"name {name[:64]}", record, text, name[:64], near[0])
+                _warn(f"name {name[:64]}", record, text, name[:64], near)
 
 
 def outcome_of(record: logging.LogRecord) -> str:
@@ -107,7 +106,7 @@ def _metadata(
     """Return the metadata of *line*, with what was refused and what was changed; and tell both."""
     metadata = {**_exception(record), **(line.get("metadata") or {})}
     if refused:
-        metadata = {**metadata, _REFUSED: cleaning.field(_REFUSED, refused)}
+        metadata = {**metadata, REFUSED: cleaning.field(REFUSED, refused)}
         reasons = "; ".join(_REASONS.get(name, f"{name} has no value that fits") for name in sorted(refused))
         _warn("refused", record, "Audit event %s keeps in its metadata what is refused: %s", line["action"], reasons)
     if cleaning.marks:

@@ -13,7 +13,7 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import tuple_row
 
 from . import diagnostics
-from .column_types import CHECKS
+from .column_types import CHECKS, keep_refused
 from .errors import SchemaError
 from .event import CALLER_FIELDS, WRITER_FIELDS
 from .lines import describe as describe_line
@@ -21,9 +21,6 @@ from .setup_commands import init_command, make_command
 from .sql import template
 
 T = TypeVar("T")
-REFUSED = "_refused"
-"""The key of the metadata that holds the values which their column refuses."""
-
 _FIELDS = CALLER_FIELDS | WRITER_FIELDS
 _NEVER_WRITTEN = "recorded_at"
 
@@ -269,10 +266,7 @@ def move_misfits(event: dict[str, Any], table: Table, *, all_but_text: bool = Fa
     if "action" in refused:
         event["action"] = "unknown"
     if refused:
-        metadata = event.get("metadata") or {}
-        before = metadata.get(REFUSED) or {}
-        before = before if isinstance(before, dict) else {"_value": before}
-        event["metadata"] = {**metadata, REFUSED: {**before, **refused}}
+        keep_refused(event, refused)
     return bool(refused)
 
 

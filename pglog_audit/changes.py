@@ -5,6 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 _CONTAINERS = (list, tuple, set, frozenset)
+_ADVICE = "give dicts, dataclasses or objects with attributes"
+
+
+class IncomparableError(TypeError):
+    """Two things that cannot be compared by their fields; the text says why, without a value of theirs."""
 
 
 def differences(before: Any, after: Any) -> dict[str, list[Any]]:
@@ -13,11 +18,17 @@ def differences(before: Any, after: Any) -> dict[str, list[Any]]:
 
     *before* and *after* are mappings or dataclasses, or objects with attributes, or None. Of an object that may have
     attributes yet to be loaded, as a model of an ORM, only those count that both have.
+
+    :raises IncomparableError: they are one and the same, have no fields, or none that both have.
     """
+    if before is after and before is not None:
+        raise IncomparableError(f"they are the same {_kind(before)}; give before as a dict of what it was")
     old, new = _values(before), _values(after)
     names = dict.fromkeys([*old, *new])
     if before is not None and after is not None and not (_is_whole(before) and _is_whole(after)):
         names = dict.fromkeys(name for name in old if name in new)
+        if not names:
+            raise IncomparableError(f"{_kind(before)} and {_kind(after)} share no loaded attribute; {_ADVICE}")
     return {
         str(name): [_copy(old.get(name)), _copy(new.get(name))]
         for name in names
@@ -38,8 +49,21 @@ def _values(thing: Any) -> Mapping[Any, Any]:
         return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
     if hasattr(thing, "_asdict"):
         return dict(thing._asdict())
+    slots = _slots(type(thing))
+    if not (slots or hasattr(thing, "__dict__")):
+        raise IncomparableError(f"{_kind(thing)} has no fields; {_ADVICE}")
     # What frameworks keep of their own in an object begins with an underscore.
-    return {name: value for name, value in vars(thing).items() if not name.startswith("_")}
+    values = {name: getattr(thing, name) for name in slots if hasattr(thing, name)} | getattr(thing, "__dict__", {})
+    return {name: value for name, value in values.items() if not name.startswith("_")}
+
+
+def _slots(kind: type) -> list[str]:
+    declared = [vars(each).get("__slots__", ()) for each in reversed(kind.__mro__)]
+    return [name for names in declared for name in ([names] if isinstance(names, str) else names)]
+
+
+def _kind(thing: object) -> str:
+    return type(thing).__qualname__
 
 
 def _is_same(old: Any, new: Any) -> bool:

@@ -22,6 +22,17 @@ def _parses(parse: Callable[[str], Any]) -> Callable[[Any], bool]:
     return check
 
 
+def _without(mark: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return *parse* but for texts with *mark*, which Python takes there, and PostgreSQL does not."""
+
+    def strict(text: str) -> Any:
+        if mark in text:
+            raise ValueError
+        return parse(text)
+
+    return strict
+
+
 def _integer(bits: int) -> Callable[[Any], bool]:
     limit = 1 << (bits - 1)
 
@@ -38,8 +49,8 @@ def _boolean(value: Any) -> bool:
 
 
 CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "uuid": _parses(UUID),
-    "inet": _parses(ipaddress.ip_interface),
+    "uuid": _parses(_without("urn:", UUID)),
+    "inet": _parses(_without("%", ipaddress.ip_interface)),
     "int2": _integer(16),
     "int4": _integer(32),
     "int8": _integer(64),
@@ -51,3 +62,14 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "date": _parses(datetime.fromisoformat),
 }
 """Checks by the type's name in pg_type."""
+
+REFUSED = "_refused"
+"""The key of the metadata that holds the values which their column refuses."""
+
+
+def keep_refused(event: dict[str, Any], refused: Mapping[str, Any]) -> None:
+    """Add the *refused* values to the metadata of *event*, beside those that are there."""
+    metadata = event.get("metadata") or {}
+    before = metadata.get(REFUSED) or {}
+    before = before if isinstance(before, dict) else {"_value": before}
+    event["metadata"] = {**metadata, REFUSED: {**before, **refused}}

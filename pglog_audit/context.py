@@ -9,8 +9,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
-from types import MappingProxyType
+from contextvars import Context, ContextVar, Token, copy_context
+from functools import partial
+from types import CoroutineType, MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from . import diagnostics
@@ -48,6 +49,24 @@ def current_field(name: str) -> Any:
     """Return the field *name* in force here, or None, and ask nobody for it."""
     request, block, _ = _scope.get()
     return block[name] if name in block else (request or _NOTHING).get(name)
+
+
+@contextmanager
+def kept_context() -> Iterator[None]:
+    """Undo at the end of the block what was bound in it."""
+    before = _scope.get()
+    try:
+        yield
+    finally:
+        # No token: a fixture may be set up and torn down in two contexts.
+        _scope.set(before)
+
+
+def copy_without_fields() -> Context:
+    """Return a copy of the context in which no field is in force: for an event that has them already."""
+    copy = copy_context()
+    copy.run(_scope.set, NO_SCOPE)
+    return copy
 
 
 @contextmanager
@@ -96,7 +115,8 @@ def bind_late_context(late: Callable[[], Mapping[str, Any]]) -> None:
     Let *late* give further fields of every later event of the running request; for middlewares.
 
     It is called by each log call of an event, in the thread that logs, so that what costs something to find out is not
-    found out in vain. What :func:`bind_audit_context` gives wins.
+    found out in vain. What :func:`bind_audit_context` gives wins. Where it raises or returns anything but a mapping,
+    the event has the rest of its fields, and a warning says so.
     """
     _scope.set(_scope.get()._replace(late=late))
 
@@ -158,12 +178,24 @@ def _ask(late: Callable[[], Mapping[str, Any]], scope: _Scope) -> Mapping[str, A
     # What is logged while it looks is not to ask again.
     token = _scope.set(scope._replace(late=None))
     try:
-        return late()
+        found = late()
+        if isinstance(found, Mapping):
+            return dict(found)
+        if isinstance(found, CoroutineType):
+            found.close()  # a log call cannot await it
+        text = "%s returned %s, not a dict, so that nobody acts in its events: return {} where that is meant"
+        diagnostics.warn("late", text, _name(late), type(found).__name__)
     except Exception as error:  # noqa: BLE001 - the application's code, inside a log call
-        diagnostics.warn("late", "Who is acting could not be found out: %s", type(error).__name__)
-        return _NOTHING
+        diagnostics.warn("late", "Who is acting could not be found out: %s in %s", type(error).__name__, _name(late))
     finally:
         _scope.reset(token)
+    return _NOTHING
+
+
+def _name(function: Callable[..., Any]) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__qualname__", type(function).__qualname__)
 
 
 def _leave(token: Token[_Scope], inside: _Scope, around: _Scope) -> None:

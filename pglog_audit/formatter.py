@@ -87,14 +87,12 @@ class AuditFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the snapshot of *record*, finished; never raises."""
         snapshot = record.__dict__.get("audit_snapshot")
-        if isinstance(snapshot, Mapping):  # taken by audit_on_commit, at the time of the call
-            snapshot = snapshot.get(self)
         if snapshot is not None:
             return snapshot  # type: ignore[no-any-return] # set by AuditFilter, in the thread that logged
         try:
             given = record.audit  # type: ignore[attr-defined] # is_audit_record
             if type(given) in _USUAL and record.levelno < logging.ERROR and not record.exc_info:
-                event, sentence = self._event(given, record), self._sentence(record)
+                event, sentence = self.with_context(given, record), self._sentence(record)
                 text = self._finisher.plain_text(event, record.created, sentence, self.service)
                 if text is not None:
                     return text
@@ -122,7 +120,7 @@ class AuditFormatter(logging.Formatter):
                     and get_scope() is NO_SCOPE
                     and TRACER not in _modules
                 ):
-                    event = self._event(given, record)
+                    event = self.with_context(given, record)
                 # What is wrong with an action is told with the place that logs it, which the writer does not know.
                 if event["action"] not in self._good_actions and not self._finisher.is_good(event["action"]):
                     return self.format(record)
@@ -183,10 +181,10 @@ class AuditFormatter(logging.Formatter):
     def _careful(self, given: Any, record: logging.LogRecord) -> str:
         if not isinstance(given, Mapping):
             given = {"metadata": {"_value": given}}
-        event = completed(self._event(given, record), outcome_of(record), self._sentence(record), self.service)
+        event = completed(self.with_context(given, record), outcome_of(record), self._sentence(record), self.service)
         return self._finisher.careful.line(event, record)
 
-    def _event(self, given: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
+    def with_context(self, given: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
         """Return what the log call says, and what only it knows: the context, the request, the trace."""
         context = current_context()
         event = {**context, **given} if context else given
@@ -200,7 +198,7 @@ class AuditFormatter(logging.Formatter):
     def _sentence(self, record: logging.LogRecord) -> str | None:
         if not self._store_message:
             return None
-        return _message(record)
+        return message_of(record)
 
     def _with_request_id(self, event: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
         for source in self._request_id_sources:
@@ -224,7 +222,8 @@ def _with_trace_id(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return event if found is None else {**event, "trace_id": found}
 
 
-def _message(record: logging.LogRecord) -> str:
+def message_of(record: logging.LogRecord) -> str:
+    """Return the sentence of *record*, whatever its arguments are."""
     with suppress(Exception):
         return record.getMessage() if record.args or type(record.msg) is not str else record.msg
     # Wrong arguments for the format, or an argument's own __str__; or the message's.

@@ -34,6 +34,29 @@ def is_asynchronous(connection: Any) -> bool:
     return isinstance(connection, (AsyncConnection, *kinds))
 
 
+def check(connection: Any) -> None:
+    """
+    Check *connection* as :func:`run` does, as far as no server need be asked.
+
+    :raises TransactionError: no transaction is open, or *connection* is of no kind that we know.
+    """
+    if isinstance(connection, AsyncConnection | Connection):
+        return _check_psycopg(connection)
+    connection = getattr(connection, "sync_connection", connection)
+    if isinstance(connection, find("sqlalchemy.engine", "Connection")):
+        return _check_sqlalchemy(connection)
+    if _is_of_django(connection):
+        return _check_django(connection)
+    # A Session has a connection only after it asked for one.
+    if not (is_asynchronous(connection) or isinstance(connection, _sessions())):
+        raise _unknown(connection)
+    return None
+
+
+def _sessions() -> tuple[Any, ...]:
+    return find("sqlalchemy.orm", "Session", "scoped_session")
+
+
 def run(connection: Any, work: Work[T]) -> T | Awaitable[T]:
     """
     Return the result of *work* in the transaction of *connection*; of an asynchronous one, what awaits it.
@@ -83,11 +106,19 @@ def _session(connection: Any) -> tuple[Memory, Callable[[Any, Any], Rows]]:
         connection = connection.connection()
     if isinstance(connection, find("sqlalchemy.engine", "Connection")):
         return _of_sqlalchemy(connection)
-    if hasattr(connection, "settings_dict") and hasattr(connection, "in_atomic_block"):
+    if _is_of_django(connection):
         return _of_django(connection)
+    raise _unknown(connection)
+
+
+def _is_of_django(connection: Any) -> bool:
+    return hasattr(connection, "settings_dict") and hasattr(connection, "in_atomic_block")
+
+
+def _unknown(connection: Any) -> TransactionError:
     kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
     hint = ": take a connection from it" if kind.endswith(("Pool", "Engine", "sessionmaker")) else ""
-    raise TransactionError(
+    return TransactionError(
         f"insert_event takes a connection of psycopg or Django, or a Session or Connection of SQLAlchemy, not a {kind}"
         f"{hint}"
     )
@@ -109,8 +140,7 @@ def _of_psycopg(connection: Connection[Any]) -> tuple[Memory, Callable[[Any, Any
 
 def _of_sqlalchemy(connection: Any) -> tuple[Memory, Callable[[Any, Any], Rows]]:
     _check_server(connection.dialect.name)
-    if getattr(connection.connection.dbapi_connection, "autocommit", False):
-        raise _no_transaction("leave the isolation level AUTOCOMMIT")
+    _check_sqlalchemy(connection)
 
     def execute(statement: sql.Composable, parameters: Mapping[str, Any]) -> Rows:
         text = statement.as_string(None)
@@ -139,8 +169,7 @@ def _numbered(text: str, parameters: Mapping[str, Any]) -> tuple[str, tuple[Any,
 
 def _of_django(connection: Any) -> tuple[Memory, Callable[[Any, Any], Rows]]:
     _check_server(connection.vendor)
-    if not connection.in_atomic_block and connection.get_autocommit():
-        raise _no_transaction("write 'with transaction.atomic():'")
+    _check_django(connection)
 
     def execute(statement: sql.Composable, parameters: Mapping[str, Any]) -> Rows:
         with connection.cursor() as cursor:
@@ -157,6 +186,16 @@ def _memory(connection: Any) -> Memory:
 def _check_psycopg(connection: Any) -> None:
     if connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
         raise _no_transaction("write 'with connection.transaction():'")
+
+
+def _check_sqlalchemy(connection: Any) -> None:
+    if getattr(connection.connection.dbapi_connection, "autocommit", False):
+        raise _no_transaction("leave the isolation level AUTOCOMMIT")
+
+
+def _check_django(connection: Any) -> None:
+    if not connection.in_atomic_block and connection.get_autocommit():
+        raise _no_transaction("write 'with transaction.atomic():'")
 
 
 def _check_server(name: str) -> None:

@@ -14,7 +14,7 @@ from .audit_filter import AuditFilter
 from .call_sites import Place
 from .errors import AuditError, ConfigurationError
 from .formatter import AuditFormatter
-from .log_calls import Logger, make_record
+from .log_calls import Logger, check_extra, make_record
 from .logging_routes import Route, find_loggers, is_off, options_of, routes
 from .options import WriterOptions
 from .sql import check_table, template
@@ -35,7 +35,7 @@ def insert_event(
     Make a row of the event *extra* in the open transaction of *connection*: both commit, or neither does.
 
     :param connection: of psycopg, a Session or Connection of SQLAlchemy, or a connection of Django.
-    :param extra: what :func:`pglog_audit.audit` returns.
+    :param extra: what :func:`pglog_audit.audit` returns, and what else its record is to have.
     :param message: the sentence of the row.
     :param logger: whose audit handler says how events are completed and masked, and which table and columns they have;
         needed only where handlers of several tables are configured. Without any, the handler's defaults hold.
@@ -44,23 +44,30 @@ def insert_event(
     :raises TransactionError: no transaction is open, or *connection* is of no kind that can be used.
     :raises SchemaError: the table is missing, or closed to the role of *connection*.
     :raises ConfigurationError: it is not clear which handler is meant, or *table* is no name.
+    :raises TypeError: *extra* has no event.
 
     The server's own errors go on as the library of *connection* raises them. No level and no filter turns the event
     away, though filters may add to its record. The row has no ``writer_id`` and no ``writer_seq``. Where the handler is
     switched off, nothing is written.
     """
+    check_extra(extra, "insert_event")
     origin = _origin(logger)
-    snapshot = _snapshot(origin, extra.get("audit"), message, Place.of(sys._getframe(1)))
+    snapshot = _snapshot(origin, extra, message, Place.of(sys._getframe(1)))
     described = (check_table(table) if table else origin.options.table, origin.options.columns)
-    if captures.sinks:
-        captures.give(snapshot)
     if captures.sinks or origin.is_off:
-        return _nothing() if their_connections.is_asynchronous(connection) else None
+        if their_connections.is_asynchronous(connection):
+            return _write_nothing_async(connection, snapshot)
+        return _write_nothing(connection, snapshot)
     return their_connections.run(connection, lambda memory: _insertion(memory, snapshot, *described))
 
 
-async def _nothing() -> None:
-    """Do nothing, for who awaits it."""
+def _write_nothing(connection: Any, snapshot: str) -> None:
+    their_connections.check(connection)
+    captures.give(snapshot)
+
+
+async def _write_nothing_async(connection: Any, snapshot: str) -> None:
+    _write_nothing(connection, snapshot)
 
 
 class _Origin(NamedTuple):
@@ -103,11 +110,11 @@ def _origin_of(route: Route) -> _Origin:
     return _Origin(route.owner, route.handler, formatter, options, is_switched_off)
 
 
-def _snapshot(origin: _Origin, event: Any, message: str | None, place: Place) -> str:
-    call_sites.hear(event)
-    if message is None and isinstance(event, dict):
-        event = {"message": None, **event}
-    record = make_record(origin.logger, logging.INFO, message or "", {"audit": event}, place)
+def _snapshot(origin: _Origin, extra: Mapping[str, Any], message: str | None, place: Place) -> str:
+    call_sites.hear(extra["audit"])
+    if message is None:
+        extra = {**extra, "audit": {"message": None, **extra["audit"]}}
+    record = make_record(origin.logger, logging.INFO, message or "", extra, place)
     for filtering in (origin.logger, origin.handler):
         passed: Any = filtering.filter(record)
         if isinstance(passed, logging.LogRecord):  # 3.12: a filter may replace the record

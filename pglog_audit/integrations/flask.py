@@ -1,6 +1,7 @@
 """Flask: an extension that gives every audit event of a request its user, its request id and its origin."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from typing import Any, TypeAlias
 
 from ..context import bind_late_context
@@ -57,15 +58,18 @@ class AuditTrail:
         Let *function* tell who acts: a decorator.
 
         It is called by each log call of an event inside a request, and not otherwise, and returns fields such as
-        ``{"user_id": …, "user_label": …}``. What :func:`pglog_audit.bind_audit_context` gives wins.
+        ``{"user_id": …, "user_label": …}``, or ``{}`` where nobody acts. What :func:`pglog_audit.bind_audit_context`
+        gives wins.
         """
-        self._user_fields = function
+
+        @wraps(function)
+        def fields() -> Mapping[str, Any]:
+            # Of a stream, Flask has the request only in stream_with_context().
+            return function() if has_request_context() else {}
+
+        self._user_fields = fields
         return function
 
     def _begin(self) -> None:
         if self._user_fields is not None:
-            bind_late_context(self._fields)
-
-    def _fields(self) -> Mapping[str, Any]:
-        # Of a stream, Flask has the request only in stream_with_context().
-        return self._user_fields() if self._user_fields is not None and has_request_context() else {}
+            bind_late_context(self._user_fields)

@@ -2,25 +2,32 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from .. import call_sites, captures
+from ..context import kept_context
 from ..logger_tree import way_up
 from .events import CapturedEvents
 
 
 @contextmanager
-def capture_audit(*loggers: str) -> Iterator[CapturedEvents]:
+def capture_audit(*loggers: str, id_types: Mapping[str, str] | None = None) -> Iterator[CapturedEvents]:
     """
     Give the events that are logged inside the block, in all threads of this process; none is written meanwhile.
 
     :param loggers: names of loggers that are heard, from level INFO on, though no configuration gave them an audit
         handler.
+    :param id_types: types of id columns that are not uuid, as ``pglog-audit init --id-type`` takes them:
+        ``{"target_id": "bigint"}``. By default all are uuid, with Django those that its migration makes.
+    :raises ConfigurationError: *id_types* names what is no id column, or no type of one.
+
+    What is bound inside the block by :func:`pglog_audit.bind_audit_context` ends with it.
     """
-    events = CapturedEvents()
+    events = CapturedEvents(id_types)
     with ExitStack() as stack:
+        stack.enter_context(kept_context())
         stack.enter_context(capturing(events.add))
         for name in loggers:
             ear = Ear(name)
@@ -101,5 +108,5 @@ class Ear(logging.Handler):
         others = [handler for _, handler in way_up(logging.getLogger(record.name)) if not isinstance(handler, Ear)]
         if any(map(call_sites.takes_events, others)) or not (is_audit_record(record) or find_misplaced(record)):
             return
-        call_sites.hear(record.audit)  # type: ignore[attr-defined] # is_audit_record
+        call_sites.hear_event_of(record)
         captures.capture(record, AuditFormatter())

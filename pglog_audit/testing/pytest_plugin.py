@@ -5,6 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from ..context import kept_context
+from ..errors import ConfigurationError
 from .capturing import Ear, capture_audit, writing
 from .events import CapturedEvents
 
@@ -15,6 +17,7 @@ _ears = pytest.StashKey[list[Ear]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of pytest's own configuration file."""
     parser.addini("audit_capture", "false: handlers write as they are configured (default: true)", "bool", default=True)
+    parser.addini("audit_id_types", "types of id columns that are not uuid: target_id=bigint", "args", default=[])
     parser.addini("audit_loggers", "loggers to hear though no audit handler is configured", "args", default=[])
 
 
@@ -24,7 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ears] = [Ear(name) for name in config.getini("audit_loggers")]
     if config.getini("audit_capture"):
         stack = ExitStack()
-        config.stash[_events] = stack.enter_context(capture_audit())
+        id_types = dict(each.partition("=")[::2] for each in config.getini("audit_id_types"))
+        try:
+            config.stash[_events] = stack.enter_context(capture_audit(id_types=id_types or None))
+        except ConfigurationError as error:
+            raise pytest.UsageError(f"audit_id_types: {error}") from None
         for ear in config.stash[_ears]:
             stack.callback(ear.close)
         config.add_cleanup(stack.close)
@@ -32,9 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-    """Begin each test without events, and let the one that is marked for it write."""
+    """Begin each test without events and what others bound, and let the one that is marked for it write."""
     events = item.config.stash.get(_events, None)
     with ExitStack() as stack:
+        stack.enter_context(kept_context())
         if events is not None and item.get_closest_marker("audit_writes"):
             stack.enter_context(writing())
         elif events is not None:

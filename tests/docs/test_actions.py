@@ -103,7 +103,7 @@ import pytest
 
 @pytest.mark.audit_writes
 def test_write():
-    delete_invoice(18)
+    delete_invoice(uuid4())
 """
 
 

@@ -1,9 +1,11 @@
 """Events that are logged once their transaction has committed, and not at all if it has not."""
 
 import asyncio
+import dataclasses
 import inspect
 import logging
 from contextlib import suppress
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_ses
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import pglog_audit
-from pglog_audit import AuditHandler, audit, audit_context, audit_on_commit
+from pglog_audit import AuditHandler, audit, audit_context, audit_on_commit, bind_audit_context
+from pglog_audit.context import bind_late_context, request_context
 from pglog_audit.errors import TransactionError
 from pglog_audit.testing import capture_audit
 from tests.support import LATEST, configure, warnings
@@ -150,6 +153,15 @@ def test_django(database, logger, connection):
     assert actions(database) == ["order.one", "order.two", "order.three"]
 
 
+@pytest.mark.parametrize(("robust", "left"), [(False, []), (True, ["order.place"])])
+def test_what_django_runs_before(database, logger, connection, robust, left):
+    """An earlier function that raises costs the event of what has committed, as README.md says, unless it is robust."""
+    with suppress(ZeroDivisionError), atomic(connection):
+        connection.on_commit(lambda: 1 / 0, robust=robust)
+        audit_on_commit(connection, logger, "Placed", extra=audit("order.place"))
+    assert actions(database) == left
+
+
 def test_what_tells_nobody_of_its_commit_is_refused(database, logger):
     """A connection of psycopg, and one of SQLAlchemy's core: the error says what to do instead."""
     with engine(database) as made, made.connect() as core, psycopg.connect(database.writer) as connection:
@@ -184,6 +196,115 @@ def test_levels_filters_and_place(session):
     assert [event.action for event in events] == ["a.b"]
     assert seen[0] == (__file__, line)
     assert len(seen) == 2
+
+
+def test_filters_see_the_record_after_the_commit(database, logger, session):
+    """What those of logger and handler make of event and sentence is stored, and the record has what extra holds."""
+
+    def complete(record):
+        record.audit = {**record.audit, "tenant_id": record.tenant}
+        return True
+
+    def shorten(record):
+        record.msg = record.msg.replace("Order", "No.")
+        record.audit["metadata"]["n"] += 1
+        return True
+
+    tenant = uuid4()
+    logger.addFilter(complete)
+    logger.handlers[0].addFilter(shorten)
+    extra = {**audit("order.place", metadata={"n": 1}), "request_id": "R1", "tenant": tenant}
+    with session.begin():
+        audit_on_commit(session, logger, "Order %d", 7, extra=extra)
+    assert actions(database) == ["order.place"]
+    [row] = database.rows()
+    assert (row["tenant_id"], row["request_id"], row["message"]) == (tenant, "R1", "No. 7")
+    assert row["metadata"] == {"n": 2}
+
+
+@dataclasses.dataclass
+class Order:
+    number: int
+
+
+def test_the_event_is_that_of_the_call(database, logger, session):
+    """Whatever becomes of values, arguments, request and look-ups until the commit."""
+    order, tags, users = Order(1), [["x"]], iter(["alice", "bob"])
+    own = {"user_agent": "curl"}
+    with session.begin(), request_context(request_id="R1"):
+        bind_late_context(lambda: {"user_label": next(users)})
+        extra = audit("order.place", metadata={"order": order, "tags": tags}, **own)
+        audit_on_commit(session, logger, "Placed %s", order, extra=extra)
+        order.number = 2
+        tags[0].append("y")
+        extra["audit"]["user_agent"] = "wget"
+        bind_audit_context(tenant_id=uuid4())
+    assert actions(database) == ["order.place"]
+    [row] = database.rows()
+    assert (row["message"], row["metadata"]) == ("Placed Order(number=1)", {"order": {"number": 1}, "tags": [["x"]]})
+    assert (row["request_id"], row["user_label"], row["user_agent"]) == ("R1", "alice", "curl")
+    assert row["tenant_id"] is None
+
+
+def test_values_that_cannot_be_copied_harm_nobody(database, logger, session, caplog):
+    """A list that holds itself is cut, as with any log call."""
+    cycle = []
+    cycle.append(cycle)
+    with session.begin():
+        audit_on_commit(session, logger, "Placed", extra=audit("order.place", metadata={"cycle": cycle}))
+    assert actions(database) == ["order.place"]
+    assert any("could not be copied: RecursionError" in text for text in warnings(caplog))
+
+
+@pytest.mark.parametrize("extra", [None, {}, {"a": 1}, audit("a.b")["audit"], "a.b", {"audit": 5}])
+def test_what_is_no_event_is_refused(session, extra):
+    """The error says what to pass."""
+    with pytest.raises(TypeError, match=r"audit_on_commit takes what audit\(\) returns: pass audit\('entity\.verb'"):
+        audit_on_commit(session, "shop", "Placed", extra=extra)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+@pytest.mark.parametrize("mode", ["conditional_savepoint", "rollback_only", "create_savepoint"])
+def test_a_session_inside_of_another_transaction(database, logger, mode, has_begun):
+    """Its commit says nothing of what is around it: refused, and captured in a test, where nothing ever commits."""
+    with engine(database) as made, made.connect() as connection, connection.begin() as transaction:
+        with Session(connection, join_transaction_mode=mode) as session:
+            if has_begun:
+                session.execute(sqlalchemy.text("SELECT 1"))
+            with pytest.raises(TransactionError, match="inside the transaction of its Connection"):
+                audit_on_commit(session, logger, "Placed", extra=audit("order.lose"))
+            with capture_audit() as events:
+                audit_on_commit(session, logger, "Placed", extra=audit("order.place"))
+                session.commit()
+            events.one()
+        transaction.rollback()
+    assert actions(database) == []
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_session_that_commits_its_connection(database, logger, has_begun):
+    """One whose transaction it is, and one that controls it fully."""
+    with engine(database) as made, made.connect() as connection:
+        with Session(connection) as session:
+            if has_begun:
+                session.execute(sqlalchemy.text("SELECT 1"))
+            audit_on_commit(session, logger, "Placed", extra=audit("order.one"))
+            session.commit()
+        connection.begin()
+        with Session(connection, join_transaction_mode="control_fully") as session:
+            audit_on_commit(session, logger, "Placed", extra=audit("order.two"))
+            session.commit()
+    assert actions(database) == ["order.one", "order.two"]
+
+
+def test_sessions_that_share_their_info(database, logger, session):
+    """Each has its own events, though one was made with the info of the other."""
+    audit_on_commit(session, logger, "Placed", extra=audit("order.lose"))
+    with Session(session.bind, info=session.info) as other:
+        audit_on_commit(other, logger, "Placed", extra=audit("order.place"))
+        other.commit()
+    session.rollback()
+    assert actions(database) == ["order.place"]
 
 
 def test_logging_that_fails_does_not_fail_the_commit(session, caplog):

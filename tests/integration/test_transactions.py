@@ -356,3 +356,49 @@ def test_no_gap_is_told_of_rows_without_a_writer(orders):
     gaps = AuditLog(orders.owner).gaps()
     assert list(gaps) == []
     assert len(orders.rows()) == 3
+
+
+@pytest.mark.parametrize("extra", [None, {}, {"a": 1}, audit("a.b")["audit"], "a.b", {"audit": None}])
+def test_what_is_no_event_is_refused(database, extra):
+    """The error says what to pass, and nothing is committed."""
+    with (
+        psycopg.connect(database.writer) as connection,
+        pytest.raises(TypeError, match=r"insert_event takes what audit\(\) returns: pass audit\('entity\.verb'"),
+    ):
+        insert_event(connection, extra, "Placed")
+    assert database.rows() == []
+
+
+def test_a_test_that_captures_sees_the_errors_of_production(database):
+    """A connection of no kind, or without a transaction, is refused there as well, and no event is captured."""
+    django = connection_of_django(database)
+    with capture_audit() as events, engine(database) as made:
+        core = made.connect().execution_options(isolation_level="AUTOCOMMIT")
+        for connection in (5, made, psycopg.connect(database.writer, autocommit=True), core, django):
+            with pytest.raises(TransactionError):
+                insert_event(connection, audit("order.place"))
+            if connection not in (5, made):
+                connection.close()
+        events.none()
+        with Session(made) as session:
+            insert_event(session, audit("order.place"))
+        events.one()
+
+
+def test_a_test_that_captures_sees_the_errors_of_asyncio(database):
+    """What is awaited raises."""
+
+    async def main():
+        async with await psycopg.AsyncConnection.connect(database.writer, autocommit=True) as connection:
+            with pytest.raises(TransactionError):
+                await insert_event(connection, audit("order.place"))
+        async with async_engine(database) as made, made.connect() as connection:
+            core = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            with pytest.raises(TransactionError):
+                await insert_event(core, audit("order.place"))
+        async with async_engine(database) as made, AsyncSession(made) as session:
+            await insert_event(session, audit("order.place"))
+
+    with capture_audit() as events:
+        asyncio.run(main())
+    events.one()

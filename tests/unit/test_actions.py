@@ -3,13 +3,14 @@
 import asyncio
 import contextvars
 import dataclasses
+import functools
 import gc
 import inspect
 import logging
 from contextlib import suppress
+from itertools import zip_longest
 from types import SimpleNamespace
 from typing import NamedTuple
-from uuid import uuid4
 
 import pydantic
 import pytest
@@ -26,7 +27,7 @@ class ShopError(Exception):
 @pytest.fixture
 def events():
     """Return what is captured of the logger ``shop``."""
-    with capture_audit("shop") as events:
+    with capture_audit("shop", id_types={"target_id": "bigint"}) as events:
         yield events
 
 
@@ -45,10 +46,9 @@ def fail(logger, error, **options):
 
 def test_a_block_that_ends_is_a_success(events, logger):
     """The event is logged at the end, with its fields, its sentence and how long it took."""
-    target = uuid4()
-    with audit_action(logger, "invoice.delete", "Invoice deleted", target_id=target, metadata={"by": "hand"}):
+    with audit_action(logger, "invoice.delete", "Invoice deleted", target_id=17, metadata={"by": "hand"}):
         events.none()
-    event = events.one(action="invoice.delete", outcome="success", target_id=target, message="Invoice deleted")
+    event = events.one(action="invoice.delete", outcome="success", target_id=17, message="Invoice deleted")
     assert event.metadata.keys() == {"by", "duration_ms"}
     assert 0 <= event.metadata["duration_ms"] < 60_000
 
@@ -103,11 +103,18 @@ def test_what_is_denied_can_be_named(events, logger, denied):
     assert [event.outcome for event in events] == ["denied", "denied", "failure"]
 
 
-@pytest.mark.parametrize(("logger", "denied", "problem"), [(None, (), "takes a logging.Logger"), ("shop", 403, "403")])
-def test_what_can_never_work_is_refused_at_once(logger, denied, problem):
-    """What is no logger, and what tells of no exception, is a TypeError where it stands."""
+@pytest.mark.parametrize(
+    ("logger", "action", "denied", "problem"),
+    [
+        (None, "a.b", (), "takes a logging.Logger"),
+        ("shop", "a.b", 403, "403"),
+        ("a.b", logging.getLogger("shop"), (), r"write audit_action\(logger, 'a.b', \.\.\.\)"),
+    ],
+)
+def test_what_can_never_work_is_refused_at_once(logger, action, denied, problem):
+    """What is no logger, or not in its place, and what tells of no exception, is a TypeError where it stands."""
     with pytest.raises(TypeError, match=problem):
-        audit_action(logger, "a.b", denied=denied)
+        audit_action(logger, action, denied=denied)
 
 
 def test_fields_can_be_set_meanwhile(events, logger):
@@ -175,6 +182,51 @@ class Hostile:
         raise RuntimeError
 
     __hash__ = None
+
+
+class Slotted:
+    __slots__ = ("_own", "a", "unset")
+
+    def __init__(self, a):
+        self.a = a
+        self._own = object()
+
+
+class SlottedToo(Slotted):
+    __slots__ = "b"
+
+    def __init__(self, a, b):
+        super().__init__(a)
+        self.b = b
+
+
+def test_slots_are_attributes(events, logger):
+    """Those of base classes, too; what frameworks keep there, and what is not set, counts for nothing."""
+    with audit_action(logger, "seat.move") as action:
+        action.change(Slotted(1), Slotted(2))
+        action.change(SlottedToo(2, 1), SlottedToo(2, 2))
+    assert events.one().changes == {"a": [1, 2], "b": [1, 2]}
+
+
+SAME = SimpleNamespace(a=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (SAME, SAME, "they are the same SimpleNamespace; give before as a dict of what it was"),
+        ("open", "paid", "str has no fields; give dicts, dataclasses or objects with attributes"),
+        ([1], [2], "list has no fields"),
+        ({"a": 1}, SimpleNamespace(_state=1), "dict and SimpleNamespace share no loaded attribute"),
+    ],
+)
+def test_what_has_no_changes_is_told_why(events, logger, caplog, before, after, reason):
+    """A change that cannot be seen is a warning, with the types and what to pass, and never a value."""
+    with audit_action(logger, "guest.update") as action:
+        action.change(before, after)
+    assert events.one().changes is None
+    [warning] = warnings(caplog)
+    assert f"cannot compare what guest.update had before and after: {reason}" in warning
 
 
 def test_what_cannot_be_compared_harms_nobody(events, logger, caplog):
@@ -304,6 +356,121 @@ def test_an_object_with_an_asynchronous_call_is_decorated(events, logger):
     events.one(outcome="success")
 
 
+async def place(number, fails=None):
+    """Place an order, and say so."""
+    current_action().set(target_label=str(number))
+    await asyncio.sleep(0.02)
+    if fails:
+        raise fails
+    return number
+
+
+def plain(function):
+    """Wrap *function* as many decorators do, so that nobody sees that it is a coroutine function."""
+
+    @functools.wraps(function)
+    def call(*args):
+        return function(*args)
+
+    return call
+
+
+class Placing:
+    async def __call__(self, *args):
+        """Place an order."""
+        return await place(*args)
+
+
+class Awaitable:
+    def __init__(self, *args):
+        self._args = args
+
+    def __await__(self):
+        return place(*self._args).__await__()
+
+
+def marked(function):
+    """Mark *function* as asgiref does on Python 3.11."""
+    call = plain(function)
+    call._is_coroutine = asyncio.coroutines._is_coroutine
+    return call
+
+
+HIDDEN = {
+    "partial": functools.partial(Placing()),
+    "wrapped": plain(place),
+    "cached": functools.lru_cache(place),
+    "static": staticmethod(place),
+    "marked": marked(place),
+    "awaitable": Awaitable,
+    "task": lambda *args: asyncio.ensure_future(place(*args)),
+}
+
+
+@pytest.mark.parametrize("function", HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize(("error", "outcome"), [(None, "success"), (PermissionError(), "denied")])
+def test_what_is_awaited_ends_the_action(events, logger, function, error, outcome):
+    """Whether or not it can be seen before the call: outcome, duration and action are those of the awaited."""
+    decorated = audit_action(logger, "order.place")(function)
+
+    async def main():
+        return await getattr(decorated, "__func__", decorated)(7, error)
+
+    if error is None:
+        assert asyncio.run(main()) == 7
+    else:
+        with pytest.raises(PermissionError):
+            asyncio.run(main())
+    event = events.one(outcome=outcome, target_label="7")
+    assert event.metadata["duration_ms"] >= 15
+
+
+def test_a_task_that_is_returned_remains_one(events, logger):
+    """Who gets it can cancel it, and that is a failure."""
+    decorated = audit_action(logger, "order.place")(HIDDEN["task"])
+
+    async def main():
+        task = decorated(7)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(main())
+    events.one(outcome="failure", exception="CancelledError")
+
+
+def test_what_can_be_entered_as_well_stays_what_it_is(events, logger):
+    """A request of aiohttp is awaited or entered: its action ends with the call."""
+
+    class Request(Awaitable):
+        async def __aenter__(self):
+            return self
+
+    assert type(audit_action(logger, "page.fetch")(Request)(1)) is Request
+    events.one(outcome="success")
+
+
+def test_methods_without_an_instance_are_decorated(events, logger):
+    """In either order with staticmethod and classmethod."""
+
+    class Shop:
+        @audit_action(logger, "shop.open")
+        @staticmethod
+        async def open(number):
+            return number
+
+        @audit_action(logger, "shop.close")
+        @classmethod
+        def close(cls):
+            return cls
+
+    assert inspect.iscoroutinefunction(Shop.open)
+    assert asyncio.run(Shop().open(1)) == 1
+    assert Shop.close() is Shop
+    assert [event.action for event in events] == ["shop.open", "shop.close"]
+
+
 def test_generators_are_decorated(events, logger):
     """The action ends with the generator, which takes and gives what it took and gave."""
 
@@ -319,6 +486,59 @@ def test_generators_are_decorated(events, logger):
         generator.send(2)
     assert stopped.value.value == 2
     events.one(outcome="success")
+
+
+def test_a_generator_acts_only_while_it_runs(events, logger):
+    """Between two steps the action is its caller's, also of two generators that end as they began; blocks go on."""
+
+    @audit_action(logger, "row.export")
+    def rows(n):
+        with audit_action(logger, "row.read", user_label=str(n)) as inner:
+            for _ in range(n):
+                assert current_action() is inner
+                yield n
+        current_action().set(target_label=str(n))
+
+    with audit_action(logger, "report.make") as outer:
+        for _ in zip_longest(rows(1), rows(2)):
+            assert current_action() is outer
+        closed = rows(3)
+        next(closed)
+        closed.close()
+        assert current_action() is outer
+    current_action().set(target_label="nobody's")
+    assert [(event.action, event.target_label, event.outcome) for event in events if event.action != "row.read"] == [
+        ("row.export", "1", "success"),
+        ("row.export", "2", "success"),
+        ("row.export", None, "unknown"),
+        ("report.make", None, "success"),
+    ]
+
+
+def test_an_exception_reaches_the_generator(events, logger):
+    """What is thrown into it may be caught there."""
+
+    @audit_action(logger, "row.export")
+    def rows():
+        with suppress(KeyError):
+            yield 1
+        yield 2
+
+    generator = rows()
+    next(generator)
+    assert generator.throw(KeyError()) == 2
+    assert list(generator) == []
+    events.one(outcome="success")
+
+
+def test_an_action_has_one_block(events, logger):
+    """Another one would have what the first was told: it is refused, with what to write."""
+    action = audit_action(logger, "a.b")
+    with action:
+        pass
+    with pytest.raises(RuntimeError, match=r"a\.b has had its block"), action:
+        pass
+    events.one()
 
 
 def test_an_asynchronous_generator_is_refused(logger):

@@ -7,11 +7,12 @@ import pytest
 
 from pglog_audit import audit, audit_context, audit_many
 from pglog_audit.testing import capture_audit
+from tests.support import warnings
 
 
 @pytest.fixture
 def events():
-    with capture_audit("shop") as events:
+    with capture_audit("shop", id_types={"target_id": "bigint"}) as events:
         yield events
 
 
@@ -73,7 +74,20 @@ def test_what_is_no_event_is_stored_and_marked(events):
     assert [event.action for event in events] == ["a.b", "unknown"]
 
 
+@pytest.mark.parametrize("given", [audit("a.b"), audit("a.b")["audit"], "a.b", 17])
+def test_one_event_in_place_of_a_list(events, caplog, given):
+    """It is logged as a list of one would be, and a warning says what is wanted, and where."""
+    audit_many("shop", "Done", given)
+    line = inspect.currentframe().f_lineno - 1
+    [event] = events
+    assert event.action == ("a.b" if isinstance(given, dict) else "unknown")
+    expected = f"audit_many takes a list of events: the {type(given).__name__} at {__file__}:{line} is logged as one"
+    assert expected in warnings(caplog)
+
+
 def test_a_logger_is_needed():
-    """Anything else is a TypeError."""
+    """Anything else is a TypeError, and so is one in the place of the sentence."""
     with pytest.raises(TypeError, match=r"audit_many takes a logging\.Logger"):
         audit_many(None, "Done", [])
+    with pytest.raises(TypeError, match=r"write audit_many\(logger, 'Done', \.\.\.\)"):
+        audit_many("Done", logging.getLogger("shop"), [])

@@ -64,6 +64,19 @@ def test_an_event_that_is_heard_says_nothing(caplog) -> None:
     assert warnings(caplog) == []
 
 
+def test_an_event_that_a_filter_replaces_is_heard(caplog) -> None:
+    """The handler got another dict than the place made, and the row is stored all the same."""
+
+    def complete(record):
+        record.audit = {**record.audit, "tenant_id": 1}
+        return True
+
+    logger = listening()
+    logger.handlers[0].addFilter(complete)
+    logger.info("Opened", extra=audit("ticket.open"))
+    assert warnings(caplog) == []
+
+
 def test_the_level_of_the_logger(caplog) -> None:
     """A logger without a level of its own has root's WARNING: the warning says where and what to set."""
     logger = listening()

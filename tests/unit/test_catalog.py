@@ -2,7 +2,8 @@
 
 import pytest
 
-from pglog_audit.catalog import REFUSED, Column, Table, move_misfits
+from pglog_audit.catalog import Column, Table, move_misfits
+from pglog_audit.column_types import REFUSED
 
 TYPES = {
     "text": "text",

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextvars
+import gc
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
 import pytest
 
-from pglog_audit import audit_context, bind_audit_context
+from pglog_audit import audit, audit_context, bind_audit_context
 from pglog_audit.context import (
     RequestContext,
     bind_late_context,
@@ -17,6 +20,7 @@ from pglog_audit.context import (
     current_field,
     request_context,
 )
+from pglog_audit.testing import capture_audit
 from tests.support import warnings
 
 
@@ -328,6 +332,39 @@ def test_a_late_look_up_that_fails_leaves_the_rest(caplog) -> None:
         assert current_context() == {"request_id": "r"}
     assert "Who is acting could not be found out: KeyError" in caplog.text
     assert "password" not in caplog.text
+
+
+async def user_fields() -> dict[str, Any]:
+    return {"user_label": "alice"}
+
+
+@pytest.mark.parametrize("found", [None, [("user_label", "alice")], "alice", 5, user_fields])
+def test_a_late_look_up_of_another_type_leaves_the_rest(found, caplog, recwarn) -> None:
+    """The event has its other fields, and a warning names the function and what it returned."""
+
+    def who(_: object) -> Any:
+        return found() if callable(found) else found
+
+    with request_context(request_id="r"), capture_audit("shop") as events:
+        bind_late_context(partial(who, None))
+        logging.getLogger("shop").info("Paid", extra=audit("invoice.pay"))
+    events.one(action="invoice.pay", request_id="r", user_label=None)
+    kind = "coroutine" if callable(found) else type(found).__name__
+    assert [f".who returned {kind}, not a dict" in text for text in warnings(caplog)] == [True]
+    gc.collect()
+    assert len(recwarn) == 0  # a coroutine that nobody awaits would be told here
+
+
+def test_a_late_look_up_may_return_a_broken_mapping(caplog) -> None:
+    """What it raises while it is read costs no more than what it says."""
+
+    class Broken(dict[str, Any]):
+        def keys(self) -> Any:
+            raise ValueError
+
+    with request_context(request_id="r"):
+        bind_late_context(lambda: Broken(user_label="alice"))
+        assert current_context()["request_id"] == "r"
 
 
 def test_a_single_field_asks_nobody() -> None:

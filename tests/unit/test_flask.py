@@ -65,6 +65,17 @@ def test_a_function_that_fails_fails_no_request(app, trail, caplog) -> None:
     assert "Who is acting could not be found out: ZeroDivisionError" in caplog.text
 
 
+def test_a_function_that_returns_nothing_costs_the_user_alone(app, trail, caplog) -> None:
+    """The event has the rest, and a warning names the function."""
+
+    @trail.user_fields
+    def who() -> None:
+        return None
+
+    assert seen(app)["source_ip"] == "127.0.0.1"
+    assert "who returned NoneType, not a dict" in caplog.text
+
+
 def test_the_configuration_of_the_application_wins(trail) -> None:
     """One extension serves applications of different settings."""
     app = Flask("tickets")

@@ -14,9 +14,22 @@ from uuid import uuid4
 
 import pytest
 
-from pglog_audit import AuditFilter, AuditHandler, AuditQueueHandler, PostgresHandler, audit, audit_context, stats
+from pglog_audit import (
+    AuditFilter,
+    AuditHandler,
+    AuditQueueHandler,
+    ConfigurationError,
+    PostgresHandler,
+    audit,
+    audit_context,
+    bind_audit_context,
+    ddl,
+    stats,
+)
+from pglog_audit.context import current_context
 from pglog_audit.testing import capture_audit
 from pglog_audit.testing.capturing import writing
+from pglog_audit.testing.events import ID_TYPES
 from tests.support import warnings, writer_threads
 
 NOWHERE = "postgresql://app@127.0.0.1:1/app"
@@ -42,6 +55,49 @@ def test_events_are_as_their_rows_would_have_been(logger):
     assert (event.user_label, event.extra) == ("alice", {"seats": 3})
     assert begun <= event.occurred_at <= datetime.now(UTC)
     assert events.one(target_id=target, iban="***", ratio="NaN", seats=3) is event
+
+
+def test_ids_and_addresses_have_the_types_of_their_columns(logger):
+    """What a uuid or inet column would refuse is in the metadata, as it would be; whatever spells a UUID is one."""
+    known = uuid4()
+    with capture_audit() as events:
+        ids = {"user_id": "me", "target_id": 17, "event_id": known.hex, "tenant_id": known, "source_ip": "nohost"}
+        logger.info("Paid", extra=audit("invoice.pay", **ids, metadata={"_refused": "mine"}))
+    refused = {"_value": "mine", "user_id": "me", "target_id": 17, "source_ip": "nohost"}
+    event = events.one(event_id=known, tenant_id=str(known), user_id=None, target_id=None, source_ip=None)
+    assert (event.event_id, event.metadata) == (known, {"_refused": refused})
+    assert "target_id is None, since its column refuses 17" in repr(events.has(target_id=17))
+
+
+def test_id_columns_of_other_types(logger):
+    """As init makes them; a value is that of a row."""
+    types = {"user_id": "bigint", "target_id": "text", "tenant_id": "integer"}
+    with capture_audit(id_types=types) as events:
+        logger.info("Paid", extra=audit("invoice.pay", user_id="17", target_id=17, tenant_id=2**40))
+    [event] = events
+    assert (event.user_id, event.target_id, event.tenant_id) == (17, "17", None)
+    assert event.metadata == {"_refused": {"tenant_id": 2**40}}
+    assert ID_TYPES.keys() == ddl.ID_TYPES.keys()
+
+
+@pytest.mark.parametrize("types", [{"user_id": "int"}, {"id": "bigint"}])
+def test_id_columns_that_cannot_be(types):
+    """The error lists what can."""
+    with (
+        pytest.raises(ConfigurationError, match="the types uuid, bigint, integer, text"),
+        capture_audit(id_types=types),
+    ):
+        pass
+
+
+def test_what_is_bound_ends_with_the_capture(logger):
+    """As if it had been a request of its own; what was bound before remains."""
+    with audit_context(user_label="alice"):
+        with capture_audit() as events:
+            bind_audit_context(service="door")
+            logger.info("Paid", extra=audit("invoice.pay"))
+        assert current_context() == {"user_label": "alice"}
+    events.one(user_label="alice", service="door")
 
 
 def test_nothing_is_written_meanwhile(logger):
@@ -139,7 +195,7 @@ class Color(Enum):
 @pytest.fixture
 def events(logger):
     """Return two events."""
-    with capture_audit() as events:
+    with capture_audit(id_types={"target_id": "bigint"}) as events:
         metadata = {"color": Color.RED, "size": [1, 2], "deep": {"a": 1, "b": 2}}
         logger.info("Paid", extra=audit("invoice.pay", user_label="alice", target_id=7, metadata=metadata))
         logger.error("Lost", extra=audit("invoice.lose", user_label="bob"))
@@ -204,6 +260,22 @@ def test_one_that_is_two_and_none_that_is_one(events):
     assert "none was logged where an audit handler hears it" in repr(events.has())
 
 
+@pytest.mark.parametrize("ask", ["matching", "has", "one", "none"])
+def test_a_misspelt_field_is_refused(events, ask):
+    """The answer would be no, whatever happened; any other name may be a key that no event has."""
+    with pytest.raises(TypeError, match=r"no field outcme: is it outcome\? .* write metadata=\{'outcme': \.\.\.\}"):
+        getattr(events, ask)(outcme="success")
+    events.none(amount=3)
+    events.none(metadata={"outcme": "success"})
+
+
+def test_a_name_that_an_event_has_is_no_mistake(logger):
+    """Though it is near a field's, which the log call warned of."""
+    with capture_audit() as events:
+        logger.info("Paid", extra=audit("invoice.pay", actions=2))
+    events.one(actions=2)
+
+
 APP = """
 import logging, logging.config, sys
 import pytest
@@ -226,7 +298,7 @@ def run_pytest(tmp_path, tests, ini=""):
     command = [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"]
     environ = os.environ | {"PGLOG_AUDIT_CONNINFO": NOWHERE}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=60)
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def test_the_plugin(tmp_path):
@@ -274,6 +346,55 @@ def test_the_plugin(tmp_path):
     assert "assert no event has outcome='denied'; of the nearest, invoice.pay, outcome is 'success'" in shown
     assert "Captured audit events" in shown
     assert "invoice.pay outcome='success', message='Paid'" in shown
+
+
+def test_the_plugin_lets_no_context_leak(tmp_path):
+    """What a test or its fixtures bind ends with it."""
+    shown = run_pytest(
+        tmp_path,
+        """
+        from pglog_audit import bind_audit_context
+        configure()
+
+        @pytest.fixture
+        def signed_in():
+            bind_audit_context(user_label="alice")
+
+        def test_bind(signed_in, audit_events):
+            bind_audit_context(service="door")
+            pay()
+            audit_events.one(user_label="alice", service="door")
+
+        def test_nothing_is_left(audit_events):
+            pay()
+            audit_events.one(user_label=None, service=None)
+        """,
+    )
+    assert "2 passed" in shown, shown
+
+
+def test_the_plugin_knows_id_types(tmp_path):
+    """By its setting, else by what the Django integration would make; a wrong one ends the run with its reason."""
+    test = """
+        configure()
+
+        def test_ids(audit_events):
+            logging.getLogger("audit").info("Paid", extra=audit("invoice.pay", user_id=7))
+            audit_events.one(user_id=7)
+    """
+    assert "1 failed" in run_pytest(tmp_path, test)
+    assert "1 passed" in run_pytest(tmp_path, test, ini="audit_id_types = user_id=bigint\n")
+    django = """
+        from django.conf import settings
+        settings.configure(INSTALLED_APPS=[
+            "django.contrib.contenttypes", "django.contrib.auth", "pglog_audit.integrations.django"
+        ])
+        import django
+        django.setup()
+        import pglog_audit.integrations.django.audit_settings
+    """
+    assert "1 passed" in run_pytest(tmp_path, django + test)
+    assert "id type 'int' for user_id" in run_pytest(tmp_path, test, ini="audit_id_types = user_id=int\n")
 
 
 def test_the_plugin_hears_loggers_without_a_configuration(tmp_path):
