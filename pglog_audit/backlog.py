@@ -6,7 +6,6 @@ In the journal the caller records each line itself; whoever writes it live forge
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -127,7 +126,8 @@ class Backlog:
             line = lines.whole(snapshot, seq, self._writer_id)
             chunk = f"{line}\n".encode()
         # What a log call usually does, without a further call.
-        if self._spool.record_at_once(chunk, number) or self._spool.record_chunk(chunk, number):
+        spool = self._current or self._choose()
+        if spool.record_at_once(chunk, number) or spool.record_chunk(chunk, number):
             self._recorded.add(seq, number)
             return line
         self._account.count("unjournaled", 1)
