@@ -1,11 +1,11 @@
 """The audit table, as the catalog describes it to its owner."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import Connection, Cursor, sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import JsonbLoader
 
 from . import ddl, table_names
@@ -80,3 +80,27 @@ def require_version(found: AuditTable) -> int:
     if found.version < ddl.VERSION - 1:
         raise SchemaError(f"{found.name} has schema {found.version}, older than {ddl.VERSION}: run pglog-audit upgrade")
     return found.version
+
+
+def find_taken(connection: Connection[Any], schema: str, names: Sequence[str]) -> list[str]:
+    """Return which of *names* relations of *schema* have."""
+    cursor = Cursor(connection, row_factory=scalar_row)
+    return cursor.execute(template("names_taken"), {"schema": schema, "names": names}).fetchall()
+
+
+def has_retained(connection: Connection[Any], found: AuditTable) -> bool:
+    """Tell whether *found* still has the table of what retention dropped of it."""
+    return bool(find_taken(connection, found.schema, [table_names.retained_name(found.table)]))
+
+
+def require_retained(connection: Connection[Any], found: AuditTable) -> None:
+    """
+    Check that *found* has what its schema, from 2 on, has beside it.
+
+    :raises SchemaError: somebody dropped it.
+    """
+    if not has_retained(connection, found):
+        raise SchemaError(
+            f"there is no {found.retained.as_string()}, which says what retention has dropped of {found.name}: run "
+            "pglog-audit upgrade, which makes it again, empty"
+        )

@@ -33,7 +33,7 @@ _DEFAULT_ID_TYPES: Mapping[str, str] = MappingProxyType({})
 
 
 def setup(table: str) -> sql.Composed:
-    """Return what comes first: one setup at a time, and the names that the rest goes by."""
+    """Return what comes first: the names that the rest goes by."""
     *_, name = table.split(".")
     return template("setup").format(table=_literal(identifier(table)), prefix=sql.Literal(name_prefix(name)))
 
@@ -48,7 +48,7 @@ def prepare_roles(
 ) -> sql.Composed:
     """Return what lets the rest be done as *owner*, until :func:`leave_owner`, or refuses all of it."""
     *schema, name = table.split(".")
-    return template("prepare_roles").format(
+    prepare = template("prepare_roles").format(
         schema=sql.Literal("".join(schema)),
         owner=sql.Literal(owner or ""),
         operator=sql.Literal(operator or ""),
@@ -56,6 +56,12 @@ def prepare_roles(
         view=_literal(sql.Identifier(*schema, view_name(name))),
         retained=_literal(sql.Identifier(*schema, retained_name(name))),
     )
+    return sql.SQL("\n").join([prepare, template("lock_table")])
+
+
+def lock_setup() -> sql.SQL:
+    """Return what waits for other setups, which may make the same table."""
+    return template("lock_setup")
 
 
 def leave_owner() -> sql.SQL:

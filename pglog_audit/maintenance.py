@@ -1,6 +1,6 @@
 """The upkeep of the audit table: partitions ahead, guards put right, and the default partition drained."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Connection
 
 from . import table_names
+from .audit_table import find_taken
 from .guards import Guard, find_function, find_guards, restore
 from .owned_table import Changing, OwnedTable, Partition
 from .sql import template, with_parameters
@@ -35,6 +36,8 @@ class Maintained:
     """The partitions that were not there."""
     moved: int = 0
     """Rows of the default partition that lie in partitions of their own now."""
+    problems: tuple[str, ...] = ()
+    """What could not be done, and what to run."""
 
 
 def maintain(
@@ -54,15 +57,25 @@ def maintain(
     :raises psycopg.errors.LockNotAvailable: somebody held the table all the time.
     """
     owned = OwnedTable(connection, table)
+    foreign = owned.require_parts(but_partitions=True)
     step = owned.found.step
     ahead = step.ahead if ahead is None else ahead
-    restored = _restore_guards(connection, owned, dry_run=dry_run)
+    theirs = {part.name for part in foreign}
+    restored = _restore_guards(connection, owned, theirs, dry_run=dry_run)
     plan = owned.change(lambda cursor: _plan(owned, cursor, ahead))
     moved = owned.change(lambda cursor: _count(owned, cursor, plan)) if dry_run else _carry_out(owned, plan)
     made = [each.name for each in plan.missing]
-    if plan.default is None:
-        made.append(f"{table_names.name_prefix(owned.found.table)}_default")
-    return Maintained(owned.found.name, step, ahead, restored, tuple(made), moved)
+    if plan.lacks_default:
+        made.append(owned.default_name)
+    problems = [_in_the_way(owned, name) for name in plan.taken]
+    if foreign:
+        problems.append(owned.describe(foreign))
+    return Maintained(owned.found.name, step, ahead, restored, tuple(made), moved, tuple(problems))
+
+
+def _in_the_way(owned: OwnedTable, name: str) -> str:
+    there, table = owned.found.beside(name).as_string(), owned.found.name
+    return f"{there} is in the way: a partition of {table} shall have that name; rename it and run this again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,10 @@ class _Plan:
     """Partitions to make, oldest first."""
     blocked: Sequence[Partition]
     """Those of them that the default partition has rows of."""
+    taken: Sequence[str]
+    """The names that other relations have, so that their partitions cannot be made."""
+    lacks_default: bool
+    """Whether the default partition is to be made."""
 
 
 def _plan(owned: OwnedTable, cursor: Changing, ahead: int) -> _Plan:
@@ -83,13 +100,17 @@ def _plan(owned: OwnedTable, cursor: Changing, ahead: int) -> _Plan:
     occupied = _near(_occupied(owned, cursor, default, since), partitions, until)
     periods = occupied | {begin for begin, _ in step.between(row["now"], until)}
     missing = list(_missing(owned, partitions, sorted(periods)))
-    return _Plan(default, missing, [each for each in missing if each.begins and step.begin(each.begins) in occupied])
+    names = [*([] if default else [owned.default_name]), *(each.name for each in missing)]
+    taken = find_taken(cursor.connection, owned.found.schema, names)
+    missing = [each for each in missing if each.name not in taken]
+    blocked = [each for each in missing if each.begins and step.begin(each.begins) in occupied]
+    return _Plan(default, missing, blocked, taken, default is None and owned.default_name not in taken)
 
 
 def _carry_out(owned: OwnedTable, plan: _Plan) -> int:
     """Make what is missing, and return how many rows of the default partition were moved."""
     moved = 0
-    if plan.default is None:
+    if plan.lacks_default:
         owned.change(owned.make_default)
     elif plan.blocked:
         moved = owned.change(lambda cursor: _drain(owned, cursor, plan.blocked))
@@ -98,9 +119,14 @@ def _carry_out(owned: OwnedTable, plan: _Plan) -> int:
     return moved
 
 
-def _restore_guards(connection: Connection[Any], owned: OwnedTable, *, dry_run: bool) -> tuple[Guard, ...]:
+def _restore_guards(
+    connection: Connection[Any], owned: OwnedTable, theirs: Container[str], *, dry_run: bool
+) -> tuple[Guard, ...]:
+    """Put the triggers right, but those of partitions that are *theirs* and not the owner's."""
+
     def faults(_cursor: Changing) -> list[Guard]:
-        return [each for each in find_guards(connection, owned.found.oid, owned.found.table) if each.fault]
+        found = find_guards(connection, owned.found.oid, owned.found.table)
+        return [each for each in found if each.fault and each.relation not in theirs]
 
     def mend(cursor: Changing) -> None:
         function = find_function(connection, owned.found.oid, owned.found.table)

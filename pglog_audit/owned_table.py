@@ -1,7 +1,7 @@
 """The audit table in its owner's hands: one short change at a time, while writers write."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
@@ -11,9 +11,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, class_row, dict_row
 
 from . import ddl, table_names
-from .audit_table import AuditTable, describe, require_version
+from .audit_table import AuditTable, describe, require_retained, require_version
 from .errors import ConfigurationError, SchemaError
 from .guards import find_function, make
+from .lock_holders import telling_holders
 from .reading import find_table
 from .sql import template, with_parameters
 
@@ -39,6 +40,18 @@ class Partition:
     def identifier(self) -> sql.Identifier:
         """The partition, with its schema."""
         return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignPart:
+    """What belongs to the table, and not to its owner."""
+
+    name: str
+    is_partition: bool
+    """Whether it is a partition other than the default one: what else there is can be done without it."""
+    owner: str
+    statement: str
+    """What gives it to the table's owner."""
 
 
 class OwnedTable:
@@ -90,18 +103,51 @@ class OwnedTable:
             )
         return str(row["owner"])
 
+    def foreign_parts(self) -> list[ForeignPart]:
+        """Return what the owner may not change, since it belongs to another role."""
+        asked = {"table": self.found.oid, "retained": table_names.retained_name(self.found.table)}
+
+        def ask(cursor: Changing) -> list[ForeignPart]:
+            reader = Cursor(cursor.connection, row_factory=class_row(ForeignPart))
+            return reader.execute(template("foreign_parts"), asked).fetchall()
+
+        return self.change(ask)
+
+    def describe(self, foreign: Sequence[ForeignPart]) -> str:
+        """Say whose *foreign* parts are, and what to run."""
+        owner = sql.Identifier(self.role).as_string()
+        whose = f"{foreign[0].name} belongs to {foreign[0].owner}, and {self.found.name} to {owner}"
+        more = f"; and {len(foreign) - 3} more like it" if len(foreign) > 3 else ""
+        statements = "; ".join(part.statement for part in foreign[:3])
+        return f"{whose}: as a superuser run pglog-audit init --owner {owner}, or {statements}{more}"
+
+    def require_parts(self, *, but_partitions: bool = False) -> list[ForeignPart]:
+        """
+        Check that all that there shall be is there and the owner's, and return what is not.
+
+        :param but_partitions: let partitions be another role's, which keeps nobody from making new ones.
+        :raises SchemaError: something is missing or another role's; the message says what to run.
+        """
+        foreign = self.foreign_parts()
+        if not all(part.is_partition and but_partitions for part in foreign):
+            raise SchemaError(self.describe(foreign))
+        if (self.found.version or 0) > 1:
+            self.change(lambda cursor: require_retained(cursor.connection, self.found))
+        return foreign
+
     def change(self, work: Callable[[Changing], T]) -> T:
         """
         Return what *work* returns, done in one transaction; again where a lock was not free, for about a minute.
 
-        :raises psycopg.errors.LockNotAvailable: somebody held the table all the time.
+        :raises psycopg.errors.LockNotAvailable: somebody held the table all the time; the message says who.
         """
         for pause in _PAUSES:
             try:
                 return self._change(work)
             except _BUSY:
                 time.sleep(pause)
-        return self._change(work)
+        with telling_holders(self._connection, f"{self.found.schema}.{self.found.table}"):
+            return self._change(work)
 
     def _change(self, work: Callable[[Changing], T]) -> T:
         with self._connection.transaction():
@@ -111,6 +157,7 @@ class OwnedTable:
             cursor.execute(template("qualify_names"))
             cursor.execute(template("begin_change").format(table=sql.Literal(self.found.name)))
             cursor.execute(template("become").format(role=sql.Identifier(self.role)))
+            cursor.execute(template("lock_table"))
             return work(cursor)
 
     def partitions(self, cursor: Changing) -> list[Partition]:
@@ -135,10 +182,14 @@ class OwnedTable:
             )
         )
 
+    @property
+    def default_name(self) -> str:
+        """What the default partition is called when it is made."""
+        return f"{table_names.name_prefix(self.found.table)}_default"
+
     def make_default(self, cursor: Changing) -> None:
         """Make the default partition, within a change."""
-        name = f"{table_names.name_prefix(self.found.table)}_default"
-        self.make_partition(cursor, Partition(self.found.schema, name, is_default=True))
+        self.make_partition(cursor, Partition(self.found.schema, self.default_name, is_default=True))
 
     def replace_default(self, cursor: Changing, suffix: str) -> Partition:
         """Put an empty default partition in the place of the one there is, within a change, and return the old one."""

@@ -56,6 +56,7 @@ def retain(
         raise SchemaError(
             f"{owned.found.name} has schema 1, in which nothing can tell what was dropped: run pglog-audit upgrade"
         )
+    owned.require_parts()
     return _retain(_Retention(owned), interval, dry_run=dry_run)
 
 

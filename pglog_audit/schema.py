@@ -10,9 +10,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, kwargs_row, scalar_row, tuple_row
 
 from . import ddl, scripts, table_names
-from .audit_table import AuditTable, describe, require_version
+from .audit_table import AuditTable, describe, require_retained, require_version
 from .errors import SchemaError
 from .event import EVENT_FIELDS
+from .lock_holders import telling_holders
 from .roles import Role, Roles, describe_role, require_roles
 from .scripts import DEFAULT_ID_TYPES
 from .scripts import partitions_script as partitions_script
@@ -95,11 +96,12 @@ def init(
     :param existing: use a table that this package did not make, as it is, without a view; only grants change.
     :raises ConfigurationError: an argument can never work.
     :raises SchemaError: schema, table or role is missing, or not what was asked for; the message says what to run.
+    :raises psycopg.errors.LockNotAvailable: somebody held the lock of setups or the table; the message says who.
     """
     roles = Roles(owner, writer, reader, operator)
     step = scripts.check(table, roles, id_types, partitions, existing=existing, rls=rls)
     is_callers = connection.info.transaction_status != TransactionStatus.IDLE
-    with connection.transaction():
+    with telling_holders(connection, table), connection.transaction():
         if not is_callers:
             connection.execute(template("read_committed"))
         table = _begin(connection, table)
@@ -120,6 +122,7 @@ def init(
         view = None if existing or missing else _ensure_view(connection, relation)
         relations = [relation.identifier, *([] if view is None else [view.identifier])]
         if relation.version is not None and relation.version > 1:
+            require_retained(connection, relation)
             relations.append(relation.retained)
         for statement in scripts.grants(roles, relations, existing=existing, rls=rls or relation.rls):
             connection.execute(statement)
@@ -140,7 +143,7 @@ def init(
             version=relation.version,
             **asdict(_ownership(connection, relation)),
         )
-        connection.execute(template("restore_path"))
+        connection.execute(template("restore_session"))
     return result
 
 
@@ -158,7 +161,7 @@ class _View:
 
 
 def _begin(connection: Connection[Any], table: str) -> str:
-    """Wait for other setups, let no function be found but PostgreSQL's own, and return *table* with its schema."""
+    """Let no function be found but PostgreSQL's own, wait for other setups, and return *table* with its schema."""
     *schema, name = table.split(".")
     asked = {"schema": schema[0] if schema else None, "name": name}
     cursor = Cursor(connection, row_factory=tuple_row)
@@ -171,6 +174,7 @@ def _begin(connection: Connection[Any], table: str) -> str:
         connection.execute(template("qualify_names"))
     else:  # no schema, or one whose name we cannot write as a text
         connection.execute(ddl.setup(table))
+    connection.execute(ddl.lock_setup())
     return table
 
 

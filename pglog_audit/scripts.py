@@ -45,6 +45,7 @@ def script(
     statements: list[sql.SQL | sql.Composed] = []
     if not existing:
         relations.append(sql.Identifier(*schema, table_names.view_name(name)))
+        statements.append(ddl.lock_setup())
         statements.append(ddl.prepare_roles(table, owner, operator, writer=writer, reader=reader))
         statements += [ddl.create_table(table, id_types, step), ddl.create_view(*relations)]
         relations.append(sql.Identifier(*schema, table_names.retained_name(name)))
@@ -146,7 +147,7 @@ def _join(table: str, statements: Iterable[sql.SQL | sql.Composed], *, transacti
     if "." in table:
         # A schema of the path may be one where others make functions, which who runs this must not call.
         before.append(sql.SQL("{};\n").format(template("qualify_names")))
-    after = sql.SQL("{};\n").format(template("restore_path"))
+    after = sql.SQL("{};\n").format(template("restore_session"))
     joined = sql.SQL("\n").join([*before, *statements, after])
     names = {"statements": joined, "read_committed": template("read_committed")}
     return (template("script").format(**names) if transaction else joined).as_string()

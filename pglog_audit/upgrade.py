@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import Connection
 
 from . import ddl
-from .audit_table import describe
+from .audit_table import describe, has_retained
 from .errors import SchemaError
 from .owned_table import Changing, OwnedTable
 
@@ -21,6 +21,8 @@ class Upgraded:
     """The schema that it had."""
     after: int
     """The schema that it has."""
+    restored: bool = False
+    """Whether the table of what retention dropped was not there, and is there again."""
 
 
 def upgrade(connection: Connection[Any], *, table: str = "audit_log") -> Upgraded:
@@ -41,13 +43,16 @@ def upgrade(connection: Connection[Any], *, table: str = "audit_log") -> Upgrade
     if before > ddl.VERSION:
         raise SchemaError(f"{owned.found.name} has schema {before}, newer than {ddl.VERSION}: upgrade pglog-audit")
 
-    def migrate(cursor: Changing) -> int:
+    def migrate(cursor: Changing) -> Upgraded:
         # Read again: another call may have done it while this one waited.
         found = describe(cursor.connection, place)
         since = found.version if found and found.version else before
-        for migration in ddl.migrate(place, since, ddl.VERSION, owned.found.step):
+        restored = since > 1 and not has_retained(cursor.connection, owned.found)
+        # The second migration makes it, and changes nothing else that is there.
+        for migration in ddl.migrate(place, 1 if restored else since, ddl.VERSION, owned.found.step):
             cursor.execute(migration)
-        return since
+        return Upgraded(owned.found.name, since, ddl.VERSION, restored)
 
-    since = before if before == ddl.VERSION else owned.change(migrate)
-    return Upgraded(owned.found.name, since, ddl.VERSION)
+    if foreign := owned.foreign_parts():
+        raise SchemaError(owned.describe(foreign))
+    return owned.change(migrate)

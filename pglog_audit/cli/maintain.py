@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from ..errors import SchemaError
 from ..maintenance import Maintained
 from ..maintenance import maintain as maintain_table
 from .options import Once, database_options, examples, owner_connection
@@ -32,7 +33,10 @@ def maintain(conninfo: str, table: str, ahead: int | None, *, dry_run: bool) -> 
     """
     with owner_connection(conninfo) as connection:
         done = maintain_table(connection, table=table, ahead=ahead, dry_run=dry_run)
-    click.echo("\n".join(_would_do(done) if dry_run else _done(done)))
+    if lines := list(_would_do(done) if dry_run else _done(done)):
+        click.echo("\n".join(lines))
+    if done.problems:
+        raise SchemaError(". And ".join(done.problems))
 
 
 def _done(done: Maintained) -> Iterator[str]:
@@ -44,7 +48,9 @@ def _done(done: Maintained) -> Iterator[str]:
         yield f"Made {_partitions(done.made)}."
     if done.moved:
         yield f"Moved {_events(done.moved)} from the default partition to {'theirs' if done.moved > 1 else 'its own'}."
-    yield f"{done.table} has partitions for {_CURRENT[done.step.unit]} and {_number(done.ahead, done.step.unit)} more."
+    if not done.problems:
+        reach = f"{_CURRENT[done.step.unit]} and {_number(done.ahead, done.step.unit)} more"
+        yield f"{done.table} has partitions for {reach}."
 
 
 def _would_do(done: Maintained) -> Iterator[str]:
@@ -56,7 +62,7 @@ def _would_do(done: Maintained) -> Iterator[str]:
         yield f"Would make {_partitions(done.made)}."
     if done.moved:
         yield f"Would move {_events(done.moved)} from the default partition."
-    if not (done.restored or done.made or done.moved):
+    if not (done.restored or done.made or done.moved or done.problems):
         yield f"Nothing to do for {done.table}."
 
 

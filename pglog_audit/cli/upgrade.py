@@ -17,6 +17,8 @@ def upgrade(conninfo: str, table: str) -> None:
     """
     with owner_connection(conninfo) as connection:
         done = upgrade_table(connection, table=table)
+    if done.restored:
+        click.echo(f"Made the table again that says what retention has dropped of {done.table}: it was not there.")
     if done.before == done.after:
         click.echo(f"{done.table} has schema {done.after}, the newest that this pglog-audit knows.")
     else:

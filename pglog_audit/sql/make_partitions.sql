@@ -20,7 +20,11 @@ BEGIN
         SELECT '_default', 'DEFAULT'
     LOOP
         partition := format('%s.%I', namespace, prefix || suffix);
-        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        CONTINUE WHEN EXISTS (SELECT FROM pg_inherits WHERE inhparent = parent AND inhrelid = to_regclass(partition));
+        IF to_regclass(partition) IS NOT NULL THEN
+            RAISE EXCEPTION '% is in the way: a partition of % shall have that name; rename it and run this again',
+                partition, parent USING ERRCODE = 'duplicate_table';
+        END IF;
         EXECUTE format(
             'CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE)',
             partition, parent

@@ -14,6 +14,12 @@ DECLARE
     visible text := (SELECT coalesce(string_agg(quote_ident(name), ', '), '') FROM unnest(current_schemas(false)) AS name);
     events regclass := to_regclass(current_setting('pglog_audit.events'));
     holder oid := (SELECT relowner FROM pg_class WHERE oid = events);
+    -- Who owned it before, if the table alone was given away: the guards' function did not go with it.
+    former oid := (
+        SELECT proowner
+        FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+        WHERE tgrelid = events AND tgname = 'refuse_change'
+    );
     named text := nullif(current_setting('pglog_audit.owner'), '');
     owner text := coalesce(named, pg_get_userbyid(holder), current_user);
     operator text := nullif(current_setting('pglog_audit.operator'), '');
@@ -110,7 +116,7 @@ BEGIN
                 SELECT 'TABLE', oid::regclass::text, relowner
                 FROM pg_class
                 WHERE oid = to_regclass(current_setting('pglog_audit.retained'))
-                  AND relowner = coalesce(holder, quote_ident(current_user)::regrole)
+                  AND relowner IN (coalesce(holder, quote_ident(current_user)::regrole), former)
                 UNION
                 SELECT 'VIEW', oid::regclass::text, relowner
                 FROM pg_class
@@ -118,7 +124,7 @@ BEGIN
                 UNION
                 SELECT 'FUNCTION', tgfoid::regprocedure::text, proowner
                 FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
-                WHERE tgrelid = events AND NOT tgisinternal AND proowner = holder
+                WHERE tgrelid = events AND NOT tgisinternal AND NOT prosecdef AND proowner IN (holder, former)
             ) AS part (kind, name, owned_by)
             WHERE pg_get_userbyid(owned_by) <> owner
         LOOP

@@ -122,7 +122,7 @@ def test_a_table_that_somebody_holds_is_3(
     database.execute("CREATE TABLE past PARTITION OF audit_log FOR VALUES FROM ('2001-01-01') TO ('2001-02-01')")
     with psycopg.connect(database.owner) as connection:
         connection.execute("LOCK TABLE audit_log")
-        check(run(database.owner, command), 3, "lock timeout")
+        check(run(database.owner, command), 3, "public.audit_log is locked, by process ")
 
 
 def test_a_time_to_keep_that_is_none_is_2(database: Database) -> None:

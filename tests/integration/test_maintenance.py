@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
 from pglog_audit import owned_table, schema
+from pglog_audit.cli.commands import cli
 from pglog_audit.errors import ConfigurationError, SchemaError
 from pglog_audit.maintenance import Maintained, maintain
 from pglog_audit.retention import retain
@@ -165,6 +167,44 @@ class TestPartitions:
         for _ in range(2):
             database.execute(schema.partitions_script().replace("%", "%%"))
         assert partitions(database) == before
+
+
+class TestNamesInTheWay:
+    def test_init_makes_nothing_beside_them(self, any_database: Database) -> None:
+        """A relation that has the name of a partition is told; by the script, too."""
+        for name in ("audit_log_default", MONTHLY.name_of("audit_log", THIS_MONTH)):
+            any_database.execute(f"CREATE TABLE {name} ()")
+            for make in (schema.init, lambda connection: connection.execute(schema.script())):
+                with (
+                    psycopg.connect(any_database.owner) as connection,
+                    pytest.raises(errors.DuplicateTable, match=f"public.{name} is in the way: a partition of"),
+                ):
+                    make(connection)
+            any_database.execute(f"DROP TABLE {name}")
+        assert any_database.rows("SELECT to_regclass('audit_log') AS made") == [{"made": None}]
+
+    def test_the_rest_is_made(self, database: Database) -> None:
+        """Maintain names them when it has done what it can, and moves no event in vain."""
+        first, second, third = drop_months(database, 0, 3, 5)
+        database.execute(f"CREATE VIEW {second} AS SELECT 1; CREATE TABLE {first} ()")
+        insert(database, THIS_MONTH)
+        for dry_run in (True, False):
+            done = run(database, dry_run=dry_run)
+            assert (done.made, done.moved, len(done.problems)) == ((third,), 0, 2)
+        for name, problem in zip((first, second), done.problems, strict=True):
+            assert f'"{name}" is in the way: a partition of public.audit_log shall have that name' in problem
+        result = CliRunner().invoke(cli, ["maintain", "--conninfo", database.owner])
+        assert (result.exit_code, f'"{second}" is in the way' in result.output) == (4, True)
+        with pytest.raises(errors.DuplicateTable, match=f"public.{first} is in the way"):
+            database.execute(schema.partitions_script().replace("%", "%%"))
+        database.execute(f"ALTER VIEW {second} RENAME TO mine; DROP TABLE {first}")
+        assert run(database).made == (first, second)
+
+    def test_of_the_default_partition(self, database: Database) -> None:
+        """Without it events of other months are refused: who made the other table should know."""
+        database.execute("DROP TABLE audit_log_default; CREATE TABLE audit_log_default ()")
+        done = run(database)
+        assert (done.made, len(done.problems)) == ((), 1)
 
 
 class TestDefault:

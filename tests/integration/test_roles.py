@@ -2,19 +2,23 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
-from pglog_audit import AuditLog, ddl, schema, scripts
+from pglog_audit import AuditLog, ddl, owned_table, schema, scripts
+from pglog_audit.cli.commands import cli
 from pglog_audit.doctor import Target, examine
 from pglog_audit.errors import ConfigurationError, SchemaError
 from pglog_audit.maintenance import maintain
 from pglog_audit.retention import retain
 from pglog_audit.roles import Roles
+from pglog_audit.steps import STEPS
 from pglog_audit.upgrade import upgrade
 from tests.conftest import Database
 
@@ -76,6 +80,10 @@ class Site:
     def roles(self):
         """The four that init takes."""
         return {name: getattr(self, name) for name in ("owner", "writer", "reader", "operator")}
+
+    def conninfo(self, role):
+        """Return how *role* connects."""
+        return make_conninfo(self.database.owner, user=role)
 
     def connect(self, role, **options):
         """Connect as *role*."""
@@ -361,6 +369,155 @@ class TestOperator:
         site.database.execute(f"GRANT {site.operator} TO {site.admin}")
         with pytest.raises(InsufficientPrivilege, match=f"{site.admin} is a member of {site.operator}"):
             site.init("postgres", owner=site.admin, operator=site.operator)
+
+
+class TestPartsOfOthers:
+    """The table is its owner's, and something that belongs to it is not."""
+
+    @pytest.fixture
+    def month(self, site):
+        """Make a month far ahead as a superuser, who keeps it, and return its name."""
+        site.init(**site.roles)
+        begin = STEPS["monthly"].after(NOW, 20)
+        name = f"audit_log_{begin:%Y_%m}"
+        site.database.execute(
+            f"CREATE TABLE {name} PARTITION OF audit_log"
+            f" FOR VALUES FROM ('{begin}') TO ('{STEPS['monthly'].after(begin)}')"
+        )
+        return name
+
+    def test_a_partition_keeps_no_other_from_being_made(self, site, month):
+        """It is told whose it is and what to run, after all else is done."""
+        site.as_owner("DROP TRIGGER refuse_truncate ON audit_log")
+        with site.connect(site.operator) as connection:
+            done = maintain(connection, ahead=14)
+        assert (len(done.made), [guard.relation for guard in done.restored]) == (2, ["public.audit_log"])
+        statement = f"ALTER TABLE public.{month} OWNER TO {site.owner}"
+        assert len(done.problems) == 1
+        assert f"public.{month} belongs to postgres" in done.problems[0]
+        assert statement in done.problems[0]
+        result = CliRunner().invoke(cli, ["maintain", "--conninfo", site.conninfo(site.operator)])
+        assert (result.exit_code, statement in result.output) == (4, True), result.output
+        site.database.execute(statement)
+        with site.connect(site.operator) as connection:
+            assert maintain(connection).problems == ()
+
+    def test_a_partition_of_a_role_that_the_owner_may_act_as(self, site, month):
+        """It is as good as the owner's own."""
+        site.database.execute(f"ALTER TABLE {month} OWNER TO pg_monitor; GRANT pg_monitor TO {site.owner}")
+        with site.connect(site.operator) as connection:
+            assert maintain(connection).problems == ()
+        site.database.execute(f"DROP TABLE {month}; REVOKE pg_monitor FROM {site.owner}")
+
+    def test_a_partition_is_named_by_retain(self, site, month):
+        """Before anything goes."""
+        with site.connect(site.operator) as connection, pytest.raises(SchemaError, match=f"TABLE public.{month} OWNER"):
+            retain(connection, "1year")
+
+    def test_a_table_that_was_given_away_by_itself(self, site):
+        """Commands say what to run, and init --owner moves all of it: partitions, function, and what retain tells."""
+        site.init(**site.roles)
+        site.database.execute("GRANT CREATE ON SCHEMA public TO pg_monitor; ALTER TABLE audit_log OWNER TO pg_monitor")
+        with site.connect("postgres", autocommit=True) as connection:
+            for command in (maintain, upgrade, partial(retain, keep="1year")):
+                with pytest.raises(SchemaError, match=r"run pglog-audit init --owner .pg_monitor., or ALTER"):
+                    command(connection)
+            schema.init(connection, owner="pg_monitor", writer=site.writer)
+            owners = connection.execute(
+                "SELECT relowner::regrole::text FROM pg_class WHERE relname ~ '^audit_(log|timeline)' UNION"
+                " SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'audit_log_append_only'"
+            ).fetchall()
+            assert owners == [("pg_monitor",)]
+            assert list(retain(connection, "1year")) == []
+            assert maintain(connection).problems == ()
+
+
+class TestRetained:
+    """The table of what retention dropped, which its owner may drop."""
+
+    def test_is_made_again_by_upgrade(self, site):
+        """The other commands say so; what upgrade makes is as it was, grants and guards included."""
+        site.init(**site.roles)
+        before = site.catalog()
+        site.as_owner("DROP TABLE audit_log_retained")
+        with site.connect(site.operator, autocommit=True) as connection:
+            for command in (maintain, partial(retain, keep="1year"), schema.init):
+                with pytest.raises(SchemaError, match=r"no .*audit_log_retained.*run pglog-audit upgrade"):
+                    command(connection)
+        result = CliRunner().invoke(cli, ["upgrade", "--conninfo", site.conninfo(site.operator)])
+        assert result.output.startswith("Made the table again that says what retention has dropped of public.audit_log")
+        assert site.catalog() == before
+        with site.connect(site.operator, autocommit=True) as connection:
+            assert not upgrade(connection).restored
+            assert maintain(connection).restored == ()
+
+
+class TestLocks:
+    """What others may hold, and who holds it."""
+
+    ADVISORY = "SELECT pg_advisory_lock(hashtextextended('pglog_audit', 0))"
+    IMPATIENT = "-c lock_timeout=200ms"
+
+    def test_a_role_that_may_only_connect_stops_no_upkeep(self, site):
+        """It may take the lock of setups, which upkeep does not need."""
+        site.init(**site.roles)
+        with site.connect(site.reader) as other, site.connect(site.operator) as connection:
+            other.execute(self.ADVISORY)
+            assert len(maintain(connection, ahead=13).made) == 1
+            assert list(retain(connection, "1year")) == []
+            assert upgrade(connection).after == schema.VERSION
+            connection.autocommit = True
+            connection.execute(schema.partitions_script())
+
+    def test_an_owner_that_may_change_no_row(self, site):
+        """Who took UPDATE, DELETE and TRUNCATE from the owner itself has its upkeep as well."""
+        site.init(**site.roles)
+        site.as_owner(f"REVOKE UPDATE, DELETE, TRUNCATE ON audit_log FROM {site.owner}")
+        with site.connect(site.operator, autocommit=True) as connection:
+            assert len(maintain(connection, ahead=13).made) == 1
+            assert list(retain(connection, "1year")) == []
+            connection.execute(schema.partitions_script())
+        assert not site.init(**site.roles).created
+
+    def test_who_holds_the_lock_of_setups_is_told(self, site):
+        """An init waits for a minute, or as long as the session says."""
+        with site.connect(site.reader) as other, site.connect(site.admin, options=self.IMPATIENT) as connection:
+            other.execute(self.ADVISORY)
+            who = f"process {other.info.backend_pid} of role {site.reader}: .*pg_terminate_backend"
+            for owner in (site.owner, None):
+                with pytest.raises(LockNotAvailable, match=who):
+                    schema.init(connection, owner=owner)
+            other.execute("SELECT pg_advisory_unlock_all()")
+            assert schema.init(connection).created
+            assert connection.execute("SHOW lock_timeout").fetchone() == ("200ms",)
+
+    def test_no_setup_waits_for_ever(self, site):
+        """Nor does a script, and a transaction of the caller's has its own timeout again afterwards."""
+        for script in (schema.script(), schema.upgrade_script(2), schema.partitions_script()):
+            assert "'lock_timeout', '1min'" in script
+        with site.connect(site.admin) as connection:
+            connection.execute("SELECT 1")
+            schema.init(connection)
+            assert connection.execute("SHOW lock_timeout").fetchone() == ("0",)
+
+    def test_who_holds_the_table_is_told(self, site, monkeypatch):
+        """A reader that keeps its transaction open is in the way of a partition that goes."""
+        monkeypatch.setattr(owned_table, "_PAUSES", ())
+        site.init(**site.roles)
+        site.as_owner("CREATE TABLE old PARTITION OF audit_log FOR VALUES FROM ('2001-01-01') TO ('2001-02-01')")
+        with site.connect(site.reader) as other, site.connect(site.operator) as connection:
+            other.execute("TABLE audit_log")
+            who = f"public.audit_log is locked, by process {other.info.backend_pid} of role {site.reader}"
+            with pytest.raises(LockNotAvailable, match=who):
+                list(retain(connection, "1year"))
+
+    def test_an_init_of_a_table_waits_for_its_upkeep(self, site):
+        """Both change the same rows of the catalog."""
+        site.init(**site.roles)
+        with site.connect(site.admin, options=self.IMPATIENT) as connection, site.connect("postgres") as other:
+            other.execute("LOCK TABLE ONLY audit_log IN SHARE UPDATE EXCLUSIVE MODE")
+            with pytest.raises(LockNotAvailable, match=f"process {other.info.backend_pid} of role postgres"):
+                schema.init(connection, owner=site.owner)
 
 
 class TestUpkeep:
