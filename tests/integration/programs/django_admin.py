@@ -27,11 +27,12 @@ queries, plans = [], []
 
 
 def note(execute, sql, params, many, context):
-    """Note each question to the audit table, and how the server would answer it if it read nothing from end to end."""
+    """Note each question to the audit table, and how the server answers it, if it can, by index and no row more."""
     if "audit_log" in sql:
         queries.append(sql)
         with psycopg.connect(os.environ["PGLOG_AUDIT_CONNINFO"], cursor_factory=psycopg.ClientCursor) as asking:
-            asking.execute("SET enable_seqscan = off")
+            for way in ("seqscan", "indexscan", "indexonlyscan"):
+                asking.execute(f"SET enable_{way} = off")
             plans.append("".join(line for (line,) in asking.execute(f"EXPLAIN {sql}", params)))
     return execute(sql, params, many, context)
 

@@ -7,9 +7,9 @@ from io import StringIO
 
 import django
 import django_shop
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage
+from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import call_command
-from django.test.utils import override_settings
 
 import pglog_audit
 from pglog_audit import audit
@@ -23,8 +23,7 @@ if sys.argv[1] == "command":
     sys.exit()
 if "." not in sys.argv[1]:
     if sys.argv[1] == "mail":
-        with override_settings(EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend"):
-            send_mail("Sold", "A ticket", "shop@example.org", ["alice@example.org"])
+        EmailBackend().send_messages([EmailMessage("Sold", "A ticket", "shop@example.org", ["alice@example.org"])])
     logging.getLogger("audit").info("Sent", extra=audit("mail.send"))
 for action in sys.argv[1:] if "." in sys.argv[1] else ():
     alias = action.partition(".")[0]
