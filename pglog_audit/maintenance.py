@@ -50,7 +50,7 @@ def maintain(
     partition whose partition was not there are moved to it. What retention dropped does not come back. Every step is
     a transaction of its own that waits for a lock for a second at most, again and again for about a minute.
 
-    :param connection: as the owner, a member of it, or a superuser; outside a transaction.
+    :param connection: as the owner or a member of it; outside a transaction.
     :param ahead: how many partitions there shall be after the current one: by default 30 days, 12 months or 2 years.
     :param dry_run: change nothing, and tell what would be done.
     :raises SchemaError: there is no such table, or this role may not change it; the message says what to run.

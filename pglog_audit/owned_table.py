@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from psycopg import Connection, Cursor, errors, sql
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, class_row, dict_row
+from psycopg.rows import DictRow, class_row, dict_row, scalar_row
 
 from . import ddl, table_names
 from .audit_table import AuditTable, describe, require_retained, require_version
@@ -16,6 +16,7 @@ from .errors import ConfigurationError, SchemaError
 from .guards import find_function, make
 from .lock_holders import telling_holders
 from .reading import find_table
+from .setup_commands import make_command
 from .sql import template, with_parameters
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ Changing: TypeAlias = Cursor[DictRow]
 
 # A lock that is not there after a second is left to the writers that queue behind us. In all about a minute.
 _PAUSES = (0.1, 0.2, 0.5, *[1.0] * 25)
+_OPERATOR = "an operator (pglog-audit init --operator ROLE makes one)"
 _BUSY = (errors.LockNotAvailable, errors.DeadlockDetected)
 
 
@@ -56,7 +58,7 @@ class ForeignPart:
 
 class OwnedTable:
     """
-    The table, changed as the role that owns it: by it, by its members, or by a superuser.
+    The table, changed as the role that owns it: by it or its members; by a superuser only without code of the owner's.
 
     Each change is a transaction of its own.
 
@@ -82,7 +84,7 @@ class OwnedTable:
         place = find_table(self._connection, table)
         found = describe(self._connection, ".".join(place)) if place else None
         if found is None:
-            raise SchemaError(f"there is no table {table}: run pglog-audit init, or give another --table")
+            raise SchemaError(f"there is no table {table}: run {make_command(table)}, or give another --table")
         return found
 
     def _require_ownership(self, found: AuditTable) -> str:
@@ -91,9 +93,10 @@ class OwnedTable:
         [row] = cursor.execute(template("ownership"), {"table": found.oid}).fetchall()
         owner, role = (sql.Identifier(row[name]).as_string() for name in ("owner", "role"))
         if not row["is_member"]:
+            grant = f"run GRANT {owner} TO {role}" if row["may_grant"] else f"as {owner}"
             raise SchemaError(
-                f"{role} neither owns {found.name} nor is a member of {owner}, which does: connect as {owner}, or run "
-                f"GRANT {owner} TO {role}"
+                f"{role} neither owns {found.name} nor is a member of {owner}, which does: connect as {_OPERATOR}, or "
+                f"{grant}"
             )
         if not row["may_create"]:
             schema = sql.Identifier(found.schema).as_string()
@@ -101,7 +104,17 @@ class OwnedTable:
                 f"{owner}, which owns {found.name}, may make no tables beside it: run GRANT CREATE ON SCHEMA {schema} "
                 f"TO {owner}"
             )
+        if row["is_superuser"]:
+            self._refuse_planted(found, owner)
         return str(row["owner"])
+
+    def _refuse_planted(self, found: AuditTable, owner: str) -> None:
+        """Look for code of the owner's that would run, and could act with all rights of the session, by RESET ROLE."""
+        cursor = Cursor(self._connection, row_factory=scalar_row)
+        asked = {"table": found.oid, "retained": table_names.retained_name(found.table)}
+        if planted := cursor.execute(template("planted_code"), asked).fetchall():
+            code = ", ".join(planted)
+            raise SchemaError(f"{code} would run with the rights of a superuser: connect as {_OPERATOR}, or as {owner}")
 
     def foreign_parts(self) -> list[ForeignPart]:
         """Return what the owner may not change, since it belongs to another role."""

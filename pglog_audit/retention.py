@@ -43,7 +43,7 @@ def retain(
     there. Of the default partition goes what is from before the last period that goes whole. What an earlier call had
     detached, and is now to be kept, is yielded as well, with what puts it back.
 
-    :param connection: as the owner, a member of it, or a superuser; outside a transaction.
+    :param connection: as the owner or a member of it; outside a transaction.
     :param keep: such as ``24months``, ``90days``, ``8weeks`` or ``10years``.
     :param dry_run: drop nothing, and yield what would go.
     :raises ConfigurationError: *keep* is no such time.

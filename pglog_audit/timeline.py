@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from . import page_cursor
+from .connections import in_utf8
 from .conninfo import check_conninfo, require_conninfo
 from .errors import ConfigurationError, SchemaError
 from .event import EVENT_FIELDS, AuditEvent, Id
@@ -177,7 +178,7 @@ class AuditLog:
 
 def _opener(conninfo: str) -> _Connect:
     found = check_conninfo(conninfo) if conninfo else require_conninfo("pass conninfo or pool")
-    return lambda: psycopg.connect(found)
+    return lambda: psycopg.connect(in_utf8(found))
 
 
 def _borrower(pool: ConnectionPool[Any]) -> _Connect:

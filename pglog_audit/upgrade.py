@@ -32,7 +32,7 @@ def upgrade(connection: Connection[Any], *, table: str = "audit_log") -> Upgrade
     Writers and readers of the version before go on; so do those of this version with the table as it was. A second call
     changes nothing, and concurrent ones wait for each other.
 
-    :param connection: as the owner, a member of it, or a superuser; outside a transaction.
+    :param connection: as the owner or a member of it; outside a transaction.
     :raises SchemaError: there is no such table, it is newer than this package, or this role may not change it: the
         message says what to run, and nothing was changed.
     :raises psycopg.errors.LockNotAvailable: somebody held the table all the time.

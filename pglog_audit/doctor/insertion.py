@@ -14,6 +14,7 @@ from .. import catalog
 from ..errors import AuditError, SchemaError
 from ..finding import Finding
 from ..sql import template
+from ..table_names import retained_name
 from ..verdict import READ_ONLY, words
 from .privileges import NAME_THE_WRITER
 from .subject import Subject
@@ -175,7 +176,7 @@ def _refuse_planted(subject: Subject) -> None:
         subject.connection.execute(
             template("hold_table").format(table=sql.Identifier(subject.schema, subject.bare_name))
         )
-    if planted := [row["code"] for row in subject.ask("doctor_planted")]:
+    if planted := [row["code"] for row in subject.ask("planted_code", retained=retained_name(subject.bare_name))]:
         raise _PlantedError(f"{', '.join(planted)} would run with the rights of {user}")
 
 

@@ -39,7 +39,7 @@ WITH writer AS MATERIALIZED (
            lag(max({occurred_at}::timestamptz)) OVER sequence AS after
       FROM {table} AS event
       JOIN writer ON writer.writer_id = {writer_id}
-     WHERE is_odd AND {writer_seq} >= 0
+     WHERE writer.is_odd AND {writer_seq} >= 0
      GROUP BY writer.writer_id, {writer_seq}
     WINDOW sequence AS (PARTITION BY writer.writer_id ORDER BY {writer_seq})
 )

@@ -3,7 +3,9 @@
 import psycopg
 import pytest
 
-from pglog_audit import schema
+from pglog_audit import SchemaError, schema
+from pglog_audit.maintenance import maintain
+from pglog_audit.retention import retain
 from tests.integration.test_doctor import WRITER, find, wrong
 
 OWNER = "pglog_doctor_planter"
@@ -63,6 +65,18 @@ def test_code_of_the_owners_is_not_run_by_a_superuser(owned, statement):
     assert found.status == "hidden"
     assert PLANTED[statement] in found.text
     assert "with the rights of postgres" in found.text
+    assert_not_called(owned)
+
+
+@pytest.mark.parametrize("table", ["audit_log", "audit_log_retained"])
+@pytest.mark.parametrize("change", [maintain, lambda connection: list(retain(connection, "1day"))])
+def test_code_of_the_owners_is_not_run_by_upkeep(owned, change, table):
+    """Nor does a superuser's maintain or retain write to such a table; the owner's own does."""
+    owned.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('a.b', '2001-01-01')")
+    owned.execute(f"CREATE TRIGGER a AFTER INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION harmless()")
+    told = f"TRIGGER a ON public.{table} would run with the rights of a superuser"
+    with psycopg.connect(owned.owner, autocommit=True) as connection, pytest.raises(SchemaError, match=told):
+        change(connection)
     assert_not_called(owned)
 
 

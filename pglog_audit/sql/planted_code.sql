@@ -1,10 +1,15 @@
--- What runs code at an INSERT, where a role that is no superuser owns it and so can say what that code does.
+-- What runs code at an INSERT into the table, or what tells of retention, where a role that is no superuser owns it and so can say what that code does.
 WITH tree AS (
     SELECT c.oid, c.relkind, c.relowner, pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name
     FROM (
         SELECT %(table)s::oid AS relid
         UNION
         SELECT relid::oid FROM pg_catalog.pg_partition_tree(%(table)s::oid::regclass)
+        UNION
+        SELECT told.oid
+        FROM pg_catalog.pg_class AS events
+        JOIN pg_catalog.pg_class AS told ON told.relnamespace = events.relnamespace AND told.relname = %(retained)s
+        WHERE events.oid = %(table)s::oid
     ) AS each
     JOIN pg_catalog.pg_class AS c ON c.oid = each.relid
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -30,7 +35,7 @@ CROSS JOIN LATERAL (
     FROM pg_catalog.pg_attrdef AS d
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
     WHERE d.adrelid = tree.oid AND NOT pg_catalog.starts_with(d.adbin::text, '{CONST ')
-      AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) !~ '^(gen_random_uuid[(][)]|clock_timestamp[(][)]|nextval[(]''[^'']*''::regclass[)])$'
+      AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) !~ '^(gen_random_uuid[(][)]|clock_timestamp[(][)]|SESSION_USER|nextval[(]''[^'']*''::regclass[)])$'
     UNION ALL
     SELECT pg_catalog.format('TYPE OF %%I', a.attname)
     FROM pg_catalog.pg_attribute AS a
