@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from . import diagnostics, lines
 from .account import Account
 from .errors import SpoolError
+from .lines import RECORDED
 from .options import WriterOptions
 from .recorded_lines import RecordedLines
 from .replay import Replayed, replay
@@ -121,14 +122,18 @@ class Backlog:
         """
         line: bytes | str
         if isinstance(snapshot, bytes):
-            line = chunk = lines.recorded(snapshot, seq)
+            line = chunk = RECORDED % (seq, snapshot)
         else:
             line = lines.whole(snapshot, seq, self._writer_id)
             chunk = f"{line}\n".encode()
         # What a log call usually does, without a further call.
         spool = self._current or self._choose()
         if spool.record_at_once(chunk, number) or spool.record_chunk(chunk, number):
-            self._recorded.add(seq, number)
+            run = self._recorded.current
+            if seq == run.last + 1 == number + run.shift:
+                run.last = seq  # as add() does, without a call
+            else:
+                self._recorded.add(seq, number)
             return line
         self._account.count("unjournaled", 1)
         diagnostics.warn("journal", "An audit event is not in the journal: %s", self._spool.problem)

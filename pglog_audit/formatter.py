@@ -30,6 +30,7 @@ _dumps = orjson.dumps
 _modules = sys.modules
 _USUAL = (dict, call_sites.WatchedEvent)
 _ERROR = logging.ERROR
+_EQUALS, _SLASH, _QUOTE, _BACKSLASH = b"=/'\\"
 _BEFORE = len('1234567890.1234567,"')
 """Characters before the sentence in a snapshot, at most."""
 _NOT_FLAT = 10_000
@@ -165,18 +166,18 @@ class AuditFormatter(logging.Formatter):
         )
         if not is_known and not self._finisher.is_plain(event):
             return True
-        text, said = snapshot.decode(), "" if sentence is None else sentence.lower()
+        said = "" if sentence is None else sentence.lower()
         # Whatever may_hold_secret() looks for has one of these.
         return (
-            "=" in text
-            or "/" in text
-            or "'" in text
-            or "\\" in text
-            or text.rfind(" ") > len(said) + _BEFORE
+            _EQUALS in snapshot
+            or _SLASH in snapshot
+            or _QUOTE in snapshot
+            or _BACKSLASH in snapshot
+            or snapshot.rfind(b" ") > len(said) + _BEFORE
             or "bearer" in said
-            or "authorization" in said
-            or not text.isascii()
-        ) and may_hold_secret(text)
+            or "author" in said
+            or not snapshot.isascii()
+        ) and may_hold_secret(snapshot.decode())
 
     def _careful(self, given: Any, record: logging.LogRecord) -> str:
         if not isinstance(given, Mapping):

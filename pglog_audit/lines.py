@@ -19,6 +19,9 @@ _TIME, _COUNTER = 2**48 - 1, 2**32 - 1
 OWN = "audit."
 """How the actions begin that a writer logs of itself, and those of no caller."""
 
+RECORDED = b"[%d,%b]\n"
+"""What a journal has of an unfinished snapshot: its number before all the rest."""
+
 
 class Guest(str):
     """A snapshot that was put into a queue by others than the queue's own writer."""
@@ -48,20 +51,15 @@ def whole(snapshot: str, seq: int, writer_id: str) -> str:
     return f'{_HEAD}{uuid7()!s}","writer_id":"{writer_id}",{_SEQ}{seq},{snapshot[1:]}'
 
 
-def recorded(snapshot: bytes, seq: int) -> bytes:
-    """Return what a journal has of an unfinished *snapshot*: its number before all the rest."""
-    return b"[%d,%b]\n" % (seq, snapshot)
-
-
 def split_recorded(item: bytes) -> tuple[int, bytes]:
-    """Return number and snapshot of what :func:`recorded` returned."""
+    """Return number and snapshot of what was :data:`RECORDED`."""
     end = item.index(b",")
     return int(item[1:end]), item[end + 1 : item.rindex(b"]")]
 
 
 def recorded_id(writer_id: str, seq: int, created: float) -> str:
     """
-    Return the id of the row of what :func:`recorded` returned: the same each time it is asked.
+    Return the id of the row of what was :data:`RECORDED`: the same each time it is asked.
 
     A UUIDv7 (RFC 9562) of the time at which it was logged, 40 random bits of its writer's id, and its number.
     """

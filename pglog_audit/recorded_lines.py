@@ -17,17 +17,18 @@ class RecordedLines:
     """Know lines by their number in the writer's sequence; one thread may forget while another one adds."""
 
     def __init__(self) -> None:
-        self._current = _Run(0, 0)
-        self._runs = deque([self._current])
+        self.current = _Run(0, 0)
+        """The last run, which the next line may make longer."""
+        self._runs = deque([self.current])
 
     def add(self, seq: int, number: int) -> None:
         """Note line *seq*, which goes when *number* lines are forgotten."""
-        run = self._current
-        if seq == run.last + 1 and seq == number + run.shift:
+        run = self.current
+        if seq == run.last + 1 == number + run.shift:
             run.last = seq
         else:
-            self._current = _Run(seq, number)
-            self._runs.append(self._current)
+            self.current = _Run(seq, number)
+            self._runs.append(self.current)
 
     def forget(self, number: int) -> None:
         """Note that *number* lines are forgotten."""

@@ -137,7 +137,7 @@ class Journal:
     def record(self, snapshot, seq, number):
         """Record *snapshot* as the backlog does."""
         self.recorded.append((snapshot, seq, number))
-        return lines.recorded(snapshot, seq) if isinstance(snapshot, bytes) else lines.whole(snapshot, seq, WRITER)
+        return lines.RECORDED % (seq, snapshot) if isinstance(snapshot, bytes) else lines.whole(snapshot, seq, WRITER)
 
 
 def test_a_journal_gets_each_line():
