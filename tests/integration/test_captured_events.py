@@ -1,7 +1,7 @@
 """What a test captures is what the default table would have had."""
 
 import dataclasses
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -9,7 +9,7 @@ from pglog_audit import AuditLog, audit, flush
 from pglog_audit.testing import capture_audit
 from tests.support import LATEST, configure
 
-KNOWN = uuid4()
+KNOWN = UUID("019cae1f-95b9-7d30-a1c4-6f0b6f6a3c51")
 GIVEN = {
     "user_id": [KNOWN, KNOWN.hex, f"{{{KNOWN}}}", str(KNOWN).upper(), KNOWN.urn, 17, "me", 2**70],
     "target_id": [17, "17", KNOWN],
