@@ -148,8 +148,9 @@ class AuditAction:
         if isinstance(function, staticmethod | classmethod):
             return cast("F", type(function)(self(function.__func__)))
         if inspect.isasyncgenfunction(function):
+            name = getattr(function, "__qualname__", repr(function))
             raise TypeError(
-                f"audit_action does not decorate {function.__qualname__}, an asynchronous generator: "
+                f"audit_action does not decorate {name}, an asynchronous generator: "
                 "write 'with audit_action(...):' inside it"
             )
         return cast("F", functools.wraps(function)(self._wrapper(function)))

@@ -36,7 +36,7 @@ _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
 _FLAT_TYPES = _LITTLE_TYPES | {float}
 _CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_QUOTED_NAME = re.compile(r"""(?:'|\\")(?:\s|\\[a-z][\da-f]*)?:""")
+_QUOTED_NAME = re.compile(r"""(?:'|\\")(?:\s|\\[a-z][\da-f]*){0,8}:""")
 """The end of a name that was printed, or is JSON, inside a text of JSON; a white space may be escaped."""
 _ARRAYS = (list, tuple, Set, deque)
 _UNREADABLE = "__could_not_encode__"

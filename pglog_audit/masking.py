@@ -68,7 +68,7 @@ _SEPARATOR = re.compile(r"[\W_]+")
 
 # A text of 256 kB must not take quadratic time: a name begins at a border and is at most 64 long.
 # "name=", and "'name': " as a dict or JSON that was printed has it.
-_ASSIGNMENT = re.compile(r"""(?<![\w.\-])([A-Za-z_][\w.\-]{0,63})(?:=|["']\s?:\s?)""")
+_ASSIGNMENT = re.compile(r"""(?<![\w.\-])([A-Za-z_][\w.\-]{0,63})(?:=|["']\s{0,8}:\s{0,8})""")
 # Also as repr() writes it, b'...' and ['...', and without the closing quote, which may have been cut off.
 _VALUE = re.compile(
     r"""[bru(\[{]{0,2}(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$))|[^\s&;,#"'<>]+""", re.DOTALL

@@ -156,8 +156,10 @@ class _Retention:
             "begins": sql.SQL("MINVALUE") if left.begins is None else sql.Literal(left.begins.isoformat()),
             "ends": sql.Literal(left.ends.isoformat()),
         }
-        # Of the default partition only rows went: another one has its place.
-        file = "put_back_partition" if left.name == left.partition else "put_back_rows"
+        default = next((each for each in self._owned.partitions(cursor) if each.is_default), None)
+        # A late event of its time stands there now; and where only rows of it went, another one has its place.
+        has_late = default and self._owned.count(cursor, default.identifier, left.begins, left.ends) > 0
+        file = "put_back_rows" if has_late or left.name != left.partition else "put_back_partition"
         return template(file).format(**names).as_string()
 
     def _count(self, cursor: Changing, leaving: _Leaving) -> int:

@@ -13,6 +13,7 @@ from ..finding import Finding
 from ..gaps import Gaps
 from ..reading import Reader, reading
 from ..sql import template
+from .planted import PlantedError, refuse_planted
 from .subject import Subject
 
 _DAYS = 31
@@ -23,6 +24,10 @@ _COMMAND = f"pglog-audit gaps --since {_DAYS}d"
 def check_gaps(subject: Subject) -> Finding:
     """Tell whether events are missing of the writers that wrote in the last weeks, and no row says why."""
     since = datetime.now(UTC) - timedelta(days=_DAYS)
+    try:
+        refuse_planted(subject, by_reading=True)
+    except PlantedError as error:
+        return Finding.hidden("gaps", f"not read: {error}")
     gaps = Gaps(partial(_read, subject), subject.place, subject.columns, since=since)
     events, writers = Counter[str](), set()
     try:

@@ -11,11 +11,11 @@ from psycopg.rows import tuple_row
 from uuid_utils import uuid7
 
 from .. import catalog
-from ..errors import AuditError, SchemaError
+from ..errors import SchemaError
 from ..finding import Finding
 from ..sql import template
-from ..table_names import retained_name
 from ..verdict import READ_ONLY, words
+from .planted import PlantedError, refuse_planted
 from .privileges import NAME_THE_WRITER
 from .subject import Subject
 
@@ -100,7 +100,7 @@ def check_insert(subject: Subject) -> Finding:
             return Finding.hidden("insert", f"{role} {does}", _not_proved(subject))
     try:
         stored = _insert(subject, role)
-    except _PlantedError as error:
+    except PlantedError as error:
         return Finding.hidden("insert", f"not tried: {error}", _as_itself(subject))
     except SchemaError as error:
         return Finding.wrong("insert", _unwritable(subject, role) if role != user else str(error), _OTHERWISE)
@@ -142,42 +142,22 @@ def _become(subject: Subject, role: str) -> None:
     subject.connection.execute(template("become").format(role=sql.Identifier(role)))
 
 
-class _PlantedError(AuditError):
-    """What the owner has planted would run with the rights of who connects."""
-
-
 def _insert(subject: Subject, role: str) -> int:
     """
     Return how many rows the writer's statement makes; what runs at it may want the writer's own search path.
 
-    :raises _PlantedError: it would run code of the owner's.
+    :raises PlantedError: it would run code of the owner's.
     """
     cursor = psycopg.Cursor(subject.connection, row_factory=tuple_row)
     with subject.connection.transaction(force_rollback=True):
         cursor.execute(template("limit_batch"), _TIMEOUTS)
-        _refuse_planted(subject)
+        refuse_planted(subject)
         if role != subject.connection.info.user:
             _become(subject, role)
         table = catalog.describe(subject.connection, subject.place, subject.columns)
         cursor.execute(template("set_path"), {"path": ", ".join(["pg_catalog", *filter(None, [subject.path])])})
         cursor.execute(table.insert(), {"lines": json.dumps([_event()])})
         return cursor.rowcount
-
-
-def _refuse_planted(subject: Subject) -> None:
-    """Look for code of the owner's that would run, and could act with all rights of the session, by RESET ROLE."""
-    user = subject.connection.info.user
-    held = subject.role_named(user)
-    is_superuser = bool(held and held["is_superuser"])
-    if user in (subject.writer, subject.owner) and not is_superuser:
-        return  # such is the life of every writer
-    if is_superuser:
-        # Nor shall it come between the look and the row.
-        subject.connection.execute(
-            template("hold_table").format(table=sql.Identifier(subject.schema, subject.bare_name))
-        )
-    if planted := [row["code"] for row in subject.ask("planted_code", retained=retained_name(subject.bare_name))]:
-        raise _PlantedError(f"{', '.join(planted)} would run with the rights of {user}")
 
 
 def _as_itself(subject: Subject) -> str:

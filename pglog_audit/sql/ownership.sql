@@ -10,7 +10,8 @@ SELECT pg_catalog.pg_get_userbyid(c.relowner)::text AS owner,
        pg_catalog.pg_has_role(c.relowner, 'MEMBER WITH ADMIN OPTION') OR (r.rolcreaterole AND server.version < 160000)
            AS may_grant,
        pg_catalog.has_schema_privilege(c.relowner, c.relnamespace, 'CREATE') AS may_create,
-       (SELECT s.rolsuper FROM pg_catalog.pg_roles AS s WHERE s.rolname = session_user) AS is_superuser
+       (SELECT s.rolsuper FROM pg_catalog.pg_roles AS s WHERE s.rolname = session_user) AS is_superuser,
+       (SELECT o.rolsuper FROM pg_catalog.pg_roles AS o WHERE o.oid = c.relowner) AS is_owner_superuser
 FROM pg_catalog.pg_class AS c
 CROSS JOIN (SELECT pg_catalog.current_setting('server_version_num')::integer) AS server (version)
 JOIN pg_catalog.pg_roles AS r ON r.rolname = current_user

@@ -35,7 +35,11 @@ CROSS JOIN LATERAL (
     FROM pg_catalog.pg_attrdef AS d
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
     WHERE d.adrelid = tree.oid AND NOT pg_catalog.starts_with(d.adbin::text, '{CONST ')
-      AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) !~ '^(gen_random_uuid[(][)]|clock_timestamp[(][)]|SESSION_USER|nextval[(]''[^'']*''::regclass[)])$'
+      -- A name without a schema is PostgreSQL's own here.
+      AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) !~ (
+          '^((gen_random_uuid|uuidv7|clock_timestamp|now)[(][)]|CURRENT_(TIMESTAMP|DATE|USER)|SESSION_USER'
+          '|nextval[(]''[^'']*''::regclass[)]|(''[^'']*''|-?[0-9.]+)(::[a-z ]+([(][0-9,]+[)])?([[][]])?)?)$'
+      )
     UNION ALL
     SELECT pg_catalog.format('TYPE OF %%I', a.attname)
     FROM pg_catalog.pg_attribute AS a
@@ -51,7 +55,7 @@ CROSS JOIN LATERAL (
         SELECT
         FROM pg_catalog.pg_depend AS p
         WHERE p.classid = 'pg_catalog.pg_class'::regclass AND p.objid = i.oid
-          AND p.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)
+          AND p.refclassid NOT IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_constraint'::regclass)
     )
     UNION ALL
     SELECT pg_catalog.format('POLICY %%I', p.polname)

@@ -347,6 +347,26 @@ class TestInterrupted:
         assert run(database, "10years") == []
         assert run(database, "5months")[-1].events == 2
 
+    def test_a_late_event_keeps_no_month_from_coming_back(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its rows come back beside the event, which lies in the default partition meanwhile."""
+        insert(database, -6, 1, 2)
+
+        def die(*_: Any) -> Any:
+            raise KilledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_Retention, "finish", die)
+            with pytest.raises(KilledError):
+                run(database, "4months")
+        insert(database, -6, 3)
+        [left] = run(database, "10years")
+        assert left.put_back
+        database.execute(left.put_back.replace("%", "%%"))
+        assert sorted(row["writer_seq"] for row in database.rows()) == [1, 2, 3]
+        assert run(database, "10years") == []
+
     @pytest.mark.parametrize("steps", range(3, 11))
     def test_at_any_step_the_next_call_goes_on(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, steps: int

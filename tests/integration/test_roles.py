@@ -418,11 +418,14 @@ class TestPartsOfOthers:
         """Commands say what to run, and init --owner moves all of it: partitions, function, and what retain tells."""
         site.init(**site.roles)
         site.database.execute("GRANT CREATE ON SCHEMA public TO pg_monitor; ALTER TABLE audit_log OWNER TO pg_monitor")
-        with site.connect("postgres", autocommit=True) as connection:
+        site.database.execute(f"GRANT pg_monitor TO {site.operator}")
+        with site.connect(site.operator, autocommit=True) as connection:
             for command in (maintain, upgrade, partial(retain, keep="1year")):
                 with pytest.raises(SchemaError, match=r"run pglog-audit init --owner .pg_monitor., or ALTER"):
                     command(connection)
+        with site.connect("postgres") as connection:
             schema.init(connection, owner="pg_monitor", writer=site.writer)
+        with site.connect(site.operator, autocommit=True) as connection:
             owners = connection.execute(
                 "SELECT relowner::regrole::text FROM pg_class WHERE relname ~ '^audit_(log|timeline)' UNION"
                 " SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'audit_log_append_only'"
@@ -430,6 +433,7 @@ class TestPartsOfOthers:
             assert owners == [("pg_monitor",)]
             assert list(retain(connection, "1year")) == []
             assert maintain(connection).problems == ()
+        site.database.execute(f"REVOKE pg_monitor FROM {site.operator}")
 
 
 class TestRetained:

@@ -426,3 +426,4 @@ def test_whatever_is_masked_has_a_hint(white):
     for text in (*printed, *(f"{name}{white}hunter2@host" for name in NAMES)):
         assert Masker().mask_text(text) == text or may_hold_secret(orjson.dumps(text).decode())
     assert all(Masker().mask_text(text) != text for text in printed)
+    assert "hunter2" not in Masker().mask_text(f"x 'password'{white * 2}:{white * 2}hunter2")
