@@ -21,6 +21,8 @@ from psycopg.rows import dict_row
 from pglog_audit import context, diagnostics, schema
 from pglog_audit.local_postgres import LocalPostgres
 
+pytest.register_assert_rewrite("tests.support", "tests.faults")  # a check that fails there shows its values, too
+
 WRITER = "pglog_writer"
 EVENTS = "SELECT * FROM audit_log WHERE NOT starts_with(action, 'audit.') ORDER BY writer_id, writer_seq"
 _ROOM_FOR_A_SERVER = 6 * 2**30

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -12,6 +13,7 @@ import pytest
 
 from pglog_audit import audit, audit_context
 from pglog_audit import flush as flush_all
+from pglog_audit.account import Account
 from pglog_audit.line_queue import LineQueue
 from tests.support import (
     assert_exact,
@@ -262,6 +264,21 @@ def test_flush_says_what_is_left(database):
         assert stats(logger)["queued"] == 3
     assert flush_all(60) == 0
     assert counts(database) == (3, 3)
+
+
+def test_counters_have_what_flush_waited_for(database, monkeypatch):
+    """Whoever asks after flush() hears of all that flush() waited for, however slowly it is counted."""
+    add = Account.add
+
+    def add_slowly(*args, **options):
+        time.sleep(0.2)
+        add(*args, **options)
+
+    monkeypatch.setattr(Account, "add", add_slowly)
+    logger = configure(database.writer)
+    logger.info("Read", extra=audit("page.read"))
+    flush(logger)
+    assert stats(logger)["stored"] == 1
 
 
 def test_flush_does_not_wait_for_the_batch_to_grow_old(database):
