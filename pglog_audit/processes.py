@@ -32,8 +32,8 @@ class Writer(Protocol):
     def flush(self, timeout: float | None = None) -> int:
         """Wait for what is queued."""
 
-    def end(self, timeout: float) -> None:
-        """Say in the table that this is the end."""
+    def end(self, timeout: float) -> bool:
+        """Say in the table that this is the end, unless lines wait; return whether there is nothing more to say."""
 
     def lost(self) -> int:
         """Return how many lines were lost so far."""
@@ -126,9 +126,9 @@ def drain() -> None:
     try:
         flush(ending, deadline - time.monotonic())
         _draining_thread, is_ending = threading.get_ident(), True
-        end(ending, deadline - time.monotonic())
-        while _is_queued(ending) and time.monotonic() < deadline:
-            end(ending, deadline - time.monotonic())
+        # A line of another thread may come when it is to be said, and be a row when we ask whether any waits.
+        while not _is_ended(ending, deadline) and time.monotonic() < deadline:
+            time.sleep(_INTERVAL)
     finally:  # also where a second signal comes meanwhile
         is_ending = True
         if _is_queued(ending):
@@ -139,6 +139,12 @@ def drain() -> None:
         finally:
             _draining_thread = None
         _tell_places(ending)
+
+
+def _is_ended(ending: list[Writer], deadline: float) -> bool:
+    flush(ending, deadline - time.monotonic())
+    are_ended = [writer.end(max(0.0, deadline - time.monotonic())) for writer in ending]
+    return all(are_ended) and not _is_queued(ending)
 
 
 def _is_queued(ending: list[Writer]) -> bool:

@@ -147,16 +147,23 @@ class AuditQueueListener(QueueListener):
             interval = min(interval * _SLOWER, _MAX_INTERVAL)
         return max(0, goal - self.lines.settled)
 
-    def end(self, timeout: float) -> None:
-        """Write the row that says that this is the end, unless lines still wait; at most *timeout* seconds."""
-        if not self.lines.is_ours[0] or not self.lines.submitted or not self._delivery.is_idle():
-            return
+    def end(self, timeout: float) -> bool:
+        """
+        Write the row that says that this is the end, at most *timeout* seconds.
+
+        :return: whether there is nothing more to say; False too while lines still wait.
+        """
+        if not self.lines.is_ours[0] or not self.lines.submitted:
+            return True
+        if not self._delivery.is_idle():
+            return False
         self._delivery.want(time.monotonic() + timeout)
         self._delivery.is_ending = True
         if not self.lines.is_attended or sys.is_finalizing():
             self._delivery.step()
         self._nudge()
         self._wait_while(lambda: self.lines.is_attended and self._delivery.is_ending, timeout)
+        return not self._delivery.is_ending
 
     def lost(self) -> int:
         """Return how many lines were lost so far."""

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from pglog_audit import audit, audit_context
+from pglog_audit import AuditQueueListener, audit, audit_context, processes
 from pglog_audit import flush as flush_all
 from pglog_audit.account import Account
 from pglog_audit.line_queue import LineQueue
@@ -264,6 +264,27 @@ def test_flush_says_what_is_left(database):
         assert stats(logger)["queued"] == 3
     assert flush_all(60) == 0
     assert counts(database) == (3, 3)
+
+
+def test_the_end_is_said_though_a_line_came_in_between(database, monkeypatch):
+    """A line that another thread logs while the end is to be said, and that is a row right after, delays it."""
+    logger = configure(database.writer)
+    logger.info("Read", extra=audit("page.read"))
+    end, came = AuditQueueListener.end, []
+
+    def end_while_a_line_comes(writer, timeout):
+        if not came:
+            came.append(logger.info("Read", extra=audit("page.read")))
+            is_said = end(writer, timeout)
+            wait_until(lambda: stats(logger)["stored"] == 2)
+            return is_said
+        return end(writer, timeout)
+
+    monkeypatch.setattr(AuditQueueListener, "end", end_while_a_line_comes)
+    monkeypatch.setattr(processes, "is_ending", False)  # and again after the test
+    processes.drain()
+    assert_exact(database, 2)
+    assert len(database.rows("SELECT FROM audit_log WHERE action = 'audit.stop'")) == 1
 
 
 def test_counters_have_what_flush_waited_for(database, monkeypatch):
