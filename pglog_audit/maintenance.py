@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection
+from psycopg.errors import CheckViolation
 
 from . import table_names
 from .audit_table import find_taken
@@ -115,7 +116,10 @@ def _carry_out(owned: OwnedTable, plan: _Plan) -> int:
     elif plan.blocked:
         moved = owned.change(lambda cursor: _drain(owned, cursor, plan.blocked))
     for partition in plan.missing:
-        owned.change(lambda cursor, one=partition: _make(owned, cursor, one))  # type: ignore[misc]
+        try:
+            owned.change(lambda cursor, one=partition: _make(owned, cursor, one))  # type: ignore[misc]
+        except CheckViolation:  # since the plan the default partition has a row of it
+            moved += owned.change(lambda cursor, one=partition: _drain(owned, cursor, [one]))  # type: ignore[misc]
     return moved
 
 

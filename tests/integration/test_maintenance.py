@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
-from pglog_audit import owned_table, schema
+from pglog_audit import maintenance, owned_table, schema
 from pglog_audit.cli.commands import cli
 from pglog_audit.errors import ConfigurationError, SchemaError
 from pglog_audit.maintenance import Maintained, maintain
@@ -98,6 +98,21 @@ class TestPartitions:
             )
             == []
         )
+
+    def test_an_event_comes_between_the_plan_and_its_step(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first one of a month that is about to be made lies in that month then."""
+        [name] = drop_months(database, 5)
+        carry_out = maintenance._carry_out
+
+        def carry_out_after_an_event(*args: Any) -> int:
+            insert(database, MONTHLY.after(THIS_MONTH, 5))
+            return carry_out(*args)
+
+        monkeypatch.setattr(maintenance, "_carry_out", carry_out_after_an_event)
+        assert run(database) == Maintained("public.audit_log", MONTHLY, 12, made=(name,), moved=1)
+        assert where(database) == [name]
 
     def test_more_ahead(self, database: Database) -> None:
         """--ahead says how many, and fewer than there are drop none."""
