@@ -20,7 +20,7 @@ def check_logger(logger: object, caller: str, following: object = None) -> None:
     if not isinstance(logger, logging.Logger | logging.LoggerAdapter | str):
         raise TypeError(f"{caller} takes a logging.Logger, an adapter of one or a name, not a {type(logger).__name__}")
     if isinstance(following, logging.Logger | logging.LoggerAdapter):
-        raise TypeError(f"{caller} takes the logger first: write {caller}(logger, {logger!r}, ...)")
+        raise TypeError(f"{caller} takes the logger before {logger!r}: swap the two")
 
 
 def check_extra(extra: object, caller: str) -> None:

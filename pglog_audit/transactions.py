@@ -14,7 +14,7 @@ from .audit_filter import AuditFilter
 from .call_sites import Place
 from .errors import AuditError, ConfigurationError
 from .formatter import AuditFormatter
-from .log_calls import Logger, check_extra, make_record
+from .log_calls import Logger, check_extra, check_logger, make_record
 from .logging_routes import Route, find_loggers, is_off, options_of, routes
 from .options import WriterOptions
 from .sql import check_table, template
@@ -44,13 +44,15 @@ def insert_event(
     :raises TransactionError: no transaction is open, or *connection* is of no kind that can be used.
     :raises SchemaError: the table is missing, or closed to the role of *connection*.
     :raises ConfigurationError: it is not clear which handler is meant, or *table* is no name.
-    :raises TypeError: *extra* has no event.
+    :raises TypeError: *extra* has no event, or *logger* is none.
 
     The server's own errors go on as the library of *connection* raises them. No level and no filter turns the event
     away, though filters may add to its record. The row has no ``writer_id`` and no ``writer_seq``. Where the handler is
     switched off, nothing is written.
     """
     check_extra(extra, "insert_event")
+    if logger is not None:
+        check_logger(logger, "insert_event")
     origin = _origin(logger)
     snapshot = _snapshot(origin, extra, message, Place.of(sys._getframe(1)))
     described = (check_table(table) if table else origin.options.table, origin.options.columns)

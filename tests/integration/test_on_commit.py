@@ -263,6 +263,12 @@ def test_what_is_no_event_is_refused(session, extra):
         audit_on_commit(session, "shop", "Placed", extra=extra)
 
 
+def test_a_logger_in_the_place_of_the_message_is_refused(session, logger):
+    """The error says which two to swap."""
+    with pytest.raises(TypeError, match="audit_on_commit takes the logger before 'Placed': swap the two"):
+        audit_on_commit(session, "Placed", logger, extra=audit("order.place"))
+
+
 @pytest.mark.parametrize("has_begun", [True, False])
 @pytest.mark.parametrize("mode", ["conditional_savepoint", "rollback_only", "create_savepoint"])
 def test_a_session_inside_of_another_transaction(database, logger, mode, has_begun):

@@ -369,6 +369,13 @@ def test_what_is_no_event_is_refused(database, extra):
     assert database.rows() == []
 
 
+def test_what_is_no_logger_is_refused(database):
+    """The error says what it may be, and nothing is committed."""
+    with psycopg.connect(database.writer) as connection, pytest.raises(TypeError, match="insert_event takes a logging"):
+        insert_event(connection, audit("order.place"), logger=5)
+    assert database.rows() == []
+
+
 def test_a_test_that_captures_sees_the_errors_of_production(database):
     """A connection of no kind, or without a transaction, is refused there as well, and no event is captured."""
     django = connection_of_django(database)
