@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from .actions import AuditAction as AuditAction
     from .actions import audit_action as audit_action
     from .actions import current_action as current_action
+    from .audit_event import AuditEvent as AuditEvent
     from .audit_filter import AuditFilter as AuditFilter
     from .bulk import audit_many as audit_many
     from .context import audit_context as audit_context
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from .errors import AuditError as AuditError
     from .errors import ConfigurationError as ConfigurationError
     from .errors import SchemaError as SchemaError
-    from .event import AuditEvent as AuditEvent
     from .event import audit as audit
     from .formatter import AuditFormatter as AuditFormatter
     from .gaps import Gap as Gap
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "audit": "event",
-    "AuditEvent": "event",
+    "AuditEvent": "audit_event",
     "AuditAction": "actions",
     "audit_action": "actions",
     "current_action": "actions",

@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -35,18 +34,20 @@ class Place(NamedTuple):
         return cls(frame.f_code, frame.f_lasti, frame.f_lineno)
 
 
-@dataclass(slots=True)
 class CallSite:
     """A place that made an event, and what became of it so far."""
 
-    action: object
-    code: CodeType
-    instruction: int
-    line: int
-    bare: str | None = None
-    """The logger at which a record of this place arrived without the event."""
-    was_logged: bool = False
-    """Whether it is known that a logger got the event."""
+    __slots__ = ("action", "bare", "code", "instruction", "line", "was_logged")
+
+    def __init__(self, action: object, code: CodeType, instruction: int, line: int) -> None:
+        self.action = action
+        self.code = code
+        self.instruction = instruction
+        self.line = line
+        self.bare: str | None = None
+        """The logger at which a record of this place arrived without the event."""
+        self.was_logged = False
+        """Whether it is known that a logger got the event."""
 
     def __str__(self) -> str:
         return f"{self.code.co_filename}:{self.line}"

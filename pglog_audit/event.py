@@ -1,7 +1,6 @@
-"""One audit event: the fields a caller may give, and the row that comes back."""
+"""One audit event, as a caller gives it: its fields, and the ``extra`` of the log call."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -133,43 +132,3 @@ def audit(  # noqa: C901 - the same for each field, in a third of the time of a 
         # A TypeError here would fail the request that only wanted to report itself.
         event["_misplaced"] = misplaced
     return {"audit": call_sites.watched(event)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEvent:
-    """One row of the audit table; a field without a column in that table is ``None``."""
-
-    action: str
-    id: UUID | None = None
-    occurred_at: datetime | None = None
-    recorded_at: datetime | None = None
-    user_id: Id | None = None
-    user_label: str | None = None
-    event_id: Id | None = None
-    entity_type: str | None = None
-    target_id: Id | None = None
-    target_label: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    request_id: str | None = None
-    outcome: str | None = None
-    message: str | None = None
-    changes: Mapping[str, Any] | None = None
-    tenant_id: Id | None = None
-    impersonator_id: Id | None = None
-    source_ip: str | None = None
-    user_agent: str | None = None
-    trace_id: str | None = None
-    service: str | None = None
-    writer_id: UUID | None = None
-    writer_seq: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """The columns that are none of ours, by name."""
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "AuditEvent":
-        """Return the event of *row*, a mapping of column names to values."""
-        own = {name: value for name, value in row.items() if name in EVENT_FIELDS}
-        return cls(**own, extra={name: value for name, value in row.items() if name not in EVENT_FIELDS})
-
-
-EVENT_FIELDS = tuple(f.name for f in fields(AuditEvent) if f.name != "extra")

@@ -7,8 +7,8 @@ from typing import Any
 
 from psycopg import sql
 
+from .audit_event import AuditEvent
 from .errors import SchemaError
-from .event import AuditEvent
 from .question import Condition, Question, Range
 from .reading import Reader, find_table
 from .setup_commands import make_command

@@ -10,9 +10,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, kwargs_row, scalar_row, tuple_row
 
 from . import ddl, scripts, table_names
+from .audit_event import EVENT_FIELDS
 from .audit_table import AuditTable, describe, require_retained, require_version
 from .errors import SchemaError
-from .event import EVENT_FIELDS
 from .lock_holders import telling_holders
 from .roles import Role, Roles, describe_role, require_roles
 from .scripts import DEFAULT_ID_TYPES

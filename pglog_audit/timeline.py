@@ -12,10 +12,11 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from . import page_cursor
+from .audit_event import EVENT_FIELDS, AuditEvent
 from .connections import in_utf8
 from .conninfo import check_conninfo, require_conninfo
 from .errors import ConfigurationError, SchemaError
-from .event import EVENT_FIELDS, AuditEvent, Id
+from .event import Id
 from .gaps import Gaps
 from .page_cursor import Position
 from .question import MAX_LIMIT as MAX_LIMIT

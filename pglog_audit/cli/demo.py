@@ -12,12 +12,12 @@ from types import FrameType
 
 import click
 
+from ..audit_event import AuditEvent
 from ..conninfo import check_conninfo
 from ..demo.database import DemoDatabase, guest_database, private_database
 from ..demo.process import SiteProcess, running_site
 from ..demo.tour import Reply, Visitor, find_event, tour
 from ..errors import AuditError, ConfigurationError, SchemaError
-from ..event import AuditEvent
 from ..timeline import MAX_LIMIT, AuditLog
 from .event_table import table_rows
 from .options import Once, examples

@@ -8,8 +8,9 @@ from itertools import chain
 from numbers import Number
 from typing import Any
 
+from ..audit_event import EVENT_FIELDS, AuditEvent
 from ..errors import SchemaError
-from ..event import EVENT_FIELDS, JSON_FIELDS, AuditEvent
+from ..event import JSON_FIELDS
 from .event_json import json_value, to_json_text
 from .terminal import printable
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ..event import EVENT_FIELDS, ID_FIELDS, AuditEvent
+from ..audit_event import EVENT_FIELDS, AuditEvent
+from ..event import ID_FIELDS
 
 _IDS = ("id", *sorted(ID_FIELDS), "writer_id")
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.text import Text
 
-from ..event import AuditEvent
+from ..audit_event import AuditEvent
 from .terminal import printable
 
 _GAP = "  "

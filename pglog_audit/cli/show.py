@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ..event import EVENT_FIELDS, AuditEvent
+from ..audit_event import EVENT_FIELDS, AuditEvent
 from ..timeline import AuditLog
 from .event_json import json_object, json_value, to_json_text
 from .event_table import outcome_style

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from ..event import OUTCOMES, AuditEvent
+from ..audit_event import AuditEvent
+from ..event import OUTCOMES
 from ..timeline import MAX_LIMIT, AuditLog
 from .event_csv import csv_rows
 from .event_json import json_array, json_lines

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ..audit_event import AuditEvent
 from ..errors import ConfigurationError
-from ..event import AuditEvent
 
 _AGO = re.compile(r"(\d+)([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..event import EVENT_FIELDS
+from ..audit_event import EVENT_FIELDS
 from ..finding import Finding
 from ..table_names import name_prefix
 from .subject import Subject

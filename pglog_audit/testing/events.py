@@ -8,9 +8,10 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from ..audit_event import EVENT_FIELDS, AuditEvent
 from ..column_types import CHECKS, REFUSED, keep_refused
 from ..errors import ConfigurationError
-from ..event import EVENT_FIELDS, ID_FIELDS, AuditEvent, near_field
+from ..event import ID_FIELDS, near_field
 from ..libraries import find
 
 ID_TYPES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {

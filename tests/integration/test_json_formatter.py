@@ -20,7 +20,8 @@ from pglog_audit import (
     bind_audit_context,
     flush,
 )
-from pglog_audit.event import EVENT_FIELDS, ID_FIELDS, WRITER_FIELDS
+from pglog_audit.audit_event import EVENT_FIELDS
+from pglog_audit.event import ID_FIELDS, WRITER_FIELDS
 
 OPTIONS = {"mask": ["iban"], "service": "shop", "request_id_from": lambda: "req-17"}
 CALLS = [

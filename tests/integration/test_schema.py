@@ -13,8 +13,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from pglog_audit import schema
+from pglog_audit.audit_event import EVENT_FIELDS
 from pglog_audit.errors import SchemaError
-from pglog_audit.event import EVENT_FIELDS
 
 WRITER = "pglog_writer"
 READER = "pglog_reader"

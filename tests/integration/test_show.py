@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from pglog_audit.audit_event import EVENT_FIELDS
 from pglog_audit.cli.commands import cli
-from pglog_audit.event import EVENT_FIELDS
 
 if TYPE_CHECKING:
     from tests.conftest import Database

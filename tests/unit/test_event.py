@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from pglog_audit import AuditEvent, audit
-from pglog_audit.event import CALLER_FIELDS, EVENT_FIELDS, ID_FIELDS, TEXT_FIELDS, WRITER_FIELDS
+from pglog_audit.audit_event import EVENT_FIELDS
+from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, TEXT_FIELDS, WRITER_FIELDS
 
 
 def test_audit_is_an_extra():

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 
 from pglog_audit import AuditEvent, SchemaError
+from pglog_audit.audit_event import EVENT_FIELDS
 from pglog_audit.cli.event_csv import csv_rows
-from pglog_audit.event import EVENT_FIELDS
 from tests.hostile import ATTACKS, acting, hostile_events, is_formula
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
