@@ -139,9 +139,8 @@ class Delivery:
         written = self._writer.write(batch, are_new=not were_sent, meanwhile=fill_next)
         for refusal in written.refused:
             self._writer.reject(refusal)  # before the journal forgets it
-        # Before flush() hears of the batch: who asks then finds it in the counters, and the start in the table.
-        self._account.add(written, batch, were_sent=were_sent)
         if not written.left:
+            # Before flush() hears of the batch: whoever ends now has its start in the table.
             self._writer.tell(self._own_events)
         with hand.lock:
             if hand.drop_given_up():
@@ -149,7 +148,10 @@ class Delivery:
             hand.lines = written.left + hand.lines[len(batch) :]
             if not written.left:
                 hand.since, hand.doubtful = begin, max(0, hand.doubtful - len(batch))
+            # Before, too: who asks then finds the batch in the counters.
+            self._account.add(written, batch, were_sent=were_sent)
             self._settle(written.stored + written.duplicates + len(written.refused))
+        diagnostics.tell()
         # If the table takes none of them, a further line tells whether the fault is theirs.
         self._min_batch = len(batch) + 1 if written.verdict is Verdict.CONFIGURATION else 0
         if written.left:
@@ -252,6 +254,7 @@ class Delivery:
             count, hand.lines = len(hand.lines) - len(left), left
             self._min_batch, hand.doubtful = 0, len(left)
             self._settle(count)
+        diagnostics.tell()
 
     def _keep_own(self, *, is_end: bool = False, with_losses: bool = True) -> None:
         if self._backlog is not None:

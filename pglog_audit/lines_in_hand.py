@@ -1,12 +1,12 @@
 """The lines in the writer's hand: taken from the queue, and not known to be rows, on disk or lost."""
 
 import logging
-import threading
 import time
 from contextlib import suppress
 from queue import Empty
 from typing import Any
 
+from . import diagnostics
 from .audit_records import is_audit_record
 from .line_queue import LineQueue
 from .postgres_handler import PostgresHandler
@@ -30,7 +30,7 @@ class LinesInHand:
         """How many of them, the first ones, may be rows already."""
         self.given_up = 0
         """How many of them, the first ones, are no more ours."""
-        self.lock = threading.RLock()
+        self.lock = diagnostics.lock()
         self._taken: list[Any] = []
         """Items from the queue that are no lines yet."""
         self._is_nudged = False
