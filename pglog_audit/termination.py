@@ -64,6 +64,8 @@ class _Drain:
         self._timeout = processes.shutdown_timeout()
         self._is_waited_for = False
         self._is_over = False
+        self._has_asked = False
+        """Whether the next signal is one of ours, which may find the main thread much later."""
 
     def start(self) -> None:
         """
@@ -76,7 +78,8 @@ class _Drain:
 
     def wait(self, frame: FrameType | None) -> None:
         """Die when the drain is over; return if the main thread must go on for that, as *frame* tells."""
-        if self._is_over or time.monotonic() > self._began + _SAME:
+        is_ours, self._has_asked = self._has_asked, False
+        if self._is_over or (time.monotonic() > self._began + _SAME and not is_ours):
             _die()
         if _is_logging(frame) or _is_cooperative():
             return
@@ -96,6 +99,7 @@ class _Drain:
         while not self._is_waited_for and time.monotonic() < self._began + _PATIENCE and not _is_cooperative():
             time.sleep(_INTERVAL)
             if not self._is_waited_for:
+                self._has_asked = True
                 _thread.interrupt_main(signal.SIGTERM)
         self.finish()
 

@@ -184,6 +184,18 @@ def test_a_main_thread_that_is_stuck_in_c_is_not_waited_for(database):
     assert_exact(database, 1)
 
 
+def test_a_main_thread_that_comes_back_late_from_c_ends_nothing_early(database):
+    """What asks it to wait for the drain is no second SIGTERM, however late the main thread hears it."""
+    with psycopg.connect(database.owner) as owner:
+        owner.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+        with start_program("terminated.py", database.writer, "slow", python=PYTHON) as process:
+            assert read_lines(process, 2) == "0\nback\n"
+            owner.rollback()
+            assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == -signal.SIGTERM
+    assert_exact(database, 1)
+
+
 def test_the_first_process_of_a_container_ends_too(database):
     """No default action ends it, and it ends with the status of a shell for SIGTERM."""
     command = [shutil.which("unshare") or "unshare", "--pid", "--fork", "--kill-child"]

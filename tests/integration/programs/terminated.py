@@ -10,7 +10,7 @@ import sys
 import threading
 from itertools import count
 
-from pglog_audit import AuditHandler, audit, flush, flush_on_sigterm
+from pglog_audit import AuditHandler, audit, flush, flush_on_sigterm, termination
 
 TIMEOUT = float(os.environ.get("SHUTDOWN_TIMEOUT", "30"))
 logger = logging.getLogger("audit")
@@ -105,24 +105,40 @@ def log_in_pool() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def be_terminated() -> None:
+    """Get the signal, and go on when it has come in Python."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    while termination._drain is None:
+        threading.Event().wait(0.001)
+
+
 class StuckHandler(logging.Handler):
     """A handler of the application's that never returns from C."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Lock a mutex that is locked, once an event is logged."""
+        """Lock a mutex that is locked."""
         mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
         lock(mutex)
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        for _ in range(200):
-            threading.Event().wait(0.001)  # for the signal to come in Python
+        be_terminated()
         lock(mutex)
 
 
-def log_and_be_stuck() -> None:
-    """Be held by another handler, in C."""
+class SlowHandler(logging.Handler):
+    """A handler of the application's that is in C for longer than the drain asks the main thread to wait."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sleep where no signal handler runs, and say so."""
+        be_terminated()
+        ctypes.CDLL(None).sleep(2)
+        os.write(1, b"back\n")
+
+
+def log_beside(handler: logging.Handler) -> None:
+    """Be held by another handler."""
     log(0)
-    logger.addHandler(StuckHandler())
+    logger.addHandler(handler)
     logger.info("Nothing of ours")
+    threading.Event().wait()
 
 
 WAYS = {
@@ -134,7 +150,8 @@ WAYS = {
     "daemons for ever": log_in_daemons_for_ever,
     "children": log_in_children,
     "pool": log_in_pool,
-    "stuck": log_and_be_stuck,
+    "stuck": lambda: log_beside(StuckHandler()),
+    "slow": lambda: log_beside(SlowHandler()),
 }
 assert flush_on_sigterm()
 WAYS[sys.argv[1]]()
