@@ -57,6 +57,8 @@ is_ending = False
 """Whether the drain at exit has come so far that a log call sees to its own line: see :func:`finish`."""
 _draining_thread: int | None = None
 """Who sees to it now that log calls of other threads are written, too."""
+_is_out_of_time = False
+"""Whether a drain was broken off, or did not find its end in time: the next one tries it once."""
 _told_places: set[str] = set()
 """Where lines wait, as stderr was told."""
 _INTERVAL = 0.002
@@ -121,14 +123,20 @@ def drain() -> None:
 
     Threads that go on logging wait for it once all of before is written, so each has one more line at most.
     """
-    global is_ending, _draining_thread
-    ending, deadline = writers(), time.monotonic() + shutdown_timeout()
+    global is_ending, _draining_thread, _is_out_of_time
+    ending, deadline = writers(), time.monotonic() + (0.0 if _is_out_of_time else shutdown_timeout())
     try:
         flush(ending, deadline - time.monotonic())
         _draining_thread, is_ending = threading.get_ident(), True
         # A line of another thread may come when it is to be said, and be a row when we ask whether any waits.
-        while not _is_ended(ending, deadline) and time.monotonic() < deadline:
+        while not _is_ended(ending, deadline):
+            if time.monotonic() >= deadline:
+                _is_out_of_time = True
+                break
             time.sleep(_INTERVAL)
+    except BaseException:
+        _is_out_of_time = True
+        raise
     finally:  # also where a second signal comes meanwhile
         is_ending = True
         if _is_queued(ending):
@@ -188,8 +196,8 @@ def _say(text: str) -> None:
 
 
 def _begin_in_child() -> None:
-    global is_ending, _draining_thread
-    _draining_thread, is_ending = None, False
+    global is_ending, _draining_thread, _is_out_of_time
+    _draining_thread, is_ending, _is_out_of_time = None, False, False
     _told_places.clear()
     diagnostics.reset()
     for writer in writers():

@@ -185,6 +185,19 @@ def test_a_signal_during_the_exit_loses_nothing_in_silence(database, tmp_path, s
         assert [int(lost) for lost in LOST.findall(errors)] == [500]
 
 
+def test_a_drain_that_is_cut_short_is_not_begun_again(database):
+    """After Ctrl-C, or a shutdown_timeout that is over, the hook of multiprocessing does not wait once more."""
+    patience = {"SHUTDOWN_TIMEOUT": "600", "WRITE_TIMEOUT": "600"}
+    with psycopg.connect(database.owner) as owner:
+        owner.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+        with start_program("end.py", database.writer, "normally", "5", MULTIPROCESSING="1", **patience) as process:
+            wait_until(lambda: database.rows("SELECT FROM pg_locks WHERE NOT granted"))
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors
+    assert [int(lost) for lost in LOST.findall(errors)] == [5]
+
+
 def test_the_exit_replays_what_is_on_disk(database, tmp_path):
     """While the database takes lines, a program does not end before all is a row."""
     with psycopg.connect(database.owner) as owner:

@@ -1,7 +1,8 @@
 """
 Log some events, and end in the way that the argument names.
 
-With HELPER set SIGTERM is no end without a drain; with LONG_PAUSES the writer sleeps half a minute after a failure.
+With HELPER set SIGTERM is no end without a drain; with LONG_PAUSES the writer sleeps half a minute after a failure;
+with MULTIPROCESSING there are exit hooks of two kinds.
 """
 
 import atexit
@@ -18,12 +19,16 @@ logger = logging.getLogger("audit")
 logger.setLevel(logging.INFO)
 timeout = float(os.environ.get("SHUTDOWN_TIMEOUT", "5"))
 interval = float(os.environ.get("FLUSH_INTERVAL", "0.25"))
-journal = {"journal": True} if "JOURNAL" in os.environ else {}
+options = {"journal": True} if "JOURNAL" in os.environ else {}
+if "WRITE_TIMEOUT" in os.environ:
+    options["write_timeout"] = float(os.environ["WRITE_TIMEOUT"])
 logger.addHandler(
-    AuditHandler(shutdown_timeout=timeout, flush_interval=interval, spool=os.environ.get("SPOOL"), **journal)
+    AuditHandler(shutdown_timeout=timeout, flush_interval=interval, spool=os.environ.get("SPOOL"), **options)
 )
 if "HELPER" in os.environ:
     assert flush_on_sigterm()
+if "MULTIPROCESSING" in os.environ:
+    import multiprocessing.util
 if "LONG_PAUSES" in os.environ:
     random.uniform = lambda *_: 300.0
 if "QUIET" in os.environ:
