@@ -176,11 +176,12 @@ def test_celery_app(database, tmp_path) -> None:
     """Who asked for a task stands on its events, and on those of the task that it sent; on nobody else's."""
     environ = os.environ | {"PGLOG_AUDIT_CONNINFO": database.writer, "BROKER": str(tmp_path)}
     command = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--concurrency", "1"]
+    # First: a worker that takes a file of this broker before it is written dies of it.
+    subprocess.run([sys.executable, EXAMPLES / "celery_app.py"], env=environ, check=True)
     with subprocess.Popen(
         command, cwd=EXAMPLES, env=environ, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as worker:
         try:
-            subprocess.run([sys.executable, EXAMPLES / "celery_app.py"], env=environ, check=True)
             rows = wait_until(lambda: len(found := database.rows()) == 4 and found)
         finally:
             worker.send_signal(signal.SIGTERM)

@@ -31,13 +31,17 @@ class Shop:
     """A worker, its broker, and what its tasks have logged."""
 
     def __init__(self, home: Path, conninfo: str, **options: Any) -> None:
-        queue, control, self.logged = home / "queue", home / "control", home / "logged"
-        for directory in (queue, control, self.logged):
+        self.queue, self.outbox, control, self.logged = (home / name for name in ("queue", "out", "control", "logged"))
+        for directory in (self.queue, self.outbox, control, self.logged):
             directory.mkdir()
-        folders = {"data_folder_in": str(queue), "data_folder_out": str(queue), "control_folder": str(control)}
+        folders = {
+            "data_folder_in": str(self.queue),
+            "data_folder_out": str(self.queue),
+            "control_folder": str(control),
+        }
         broker = {**folders, "polling_interval": 0.05}
         self.client = Celery("client", broker="filesystem://", set_as_current=False)
-        self.client.conf.broker_transport_options = broker
+        self.client.conf.broker_transport_options = {**broker, "data_folder_out": str(self.outbox)}
         self.output = home / "output"
         self.environ = {
             **os.environ,
@@ -69,8 +73,16 @@ class Shop:
 
     def order(self, count: int) -> list[str]:
         """Send *count* tasks, and return their ids: a worker that still has some to fetch ends two seconds sooner."""
+        return self.send("order", *([n] for n in range(count)))
+
+    def send(self, task: str, *arguments: list[Any]) -> list[str]:
+        """Send *task* with each of *arguments*, and return the ids."""
         with self.client.connection_for_write() as connection:
-            return [self.client.send_task("order", [n], connection=connection).id for n in range(count)]
+            ids = [self.client.send_task(task, each, connection=connection).id for each in arguments]
+        # A worker that takes a file before it is written dies of it.
+        for message in self.outbox.iterdir():
+            message.rename(self.queue / message.name)
+        return ids
 
     def numbers(self) -> set[int]:
         """Return the numbers of the tasks that have logged."""
@@ -146,7 +158,7 @@ def test_row_19_pools_of_one_process(database, shop, pool):
 
 def test_cold_shutdown_breaks_off_tasks_and_no_more(database, shop):
     """SIGQUIT ends children in the middle of a task, each writes what its tasks have logged, and the worker ends."""
-    shop.client.send_task("hang")
+    shop.send("hang", [])
     shop.order(5)
     with shop.work("--concurrency", "2") as worker:
         wait_until(lambda: shop.hanging() and len(shop.numbers()) == 5)
@@ -158,7 +170,7 @@ def test_cold_shutdown_breaks_off_tasks_and_no_more(database, shop):
 def test_row_18_killed_child_with_a_journal(database, tmp_path):
     """What a child that was killed has logged is written by another one."""
     shop = Shop(tmp_path, database.writer, spool=str(tmp_path / "spool"), journal=True)
-    shop.client.send_task("hang")
+    shop.send("hang", [])
     with shop.work("--concurrency", "1") as worker:
         (child,) = wait_until(shop.hanging)
         os.kill(child, signal.SIGKILL)
