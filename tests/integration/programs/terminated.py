@@ -84,11 +84,13 @@ def log_in_children() -> None:
     """Pass the signal on to forked children, and print how they ended."""
     log(0)
     flush(30)
-    children = []
+    children, (told, tell) = [], os.pipe()
     for _ in range(3):
         pid = os.fork()
         if pid == 0:
+            os.write(tell, b".")
             keep_logging()
+        os.read(told, 1)  # Python drops a signal that a child gets before the fork is over
         children.append(pid)
     sys.stdin.readline()
     for pid in children:
