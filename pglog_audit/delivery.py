@@ -148,7 +148,7 @@ class Delivery:
             hand.lines = written.left + hand.lines[len(batch) :]
             if not written.left:
                 hand.since, hand.doubtful = begin, max(0, hand.doubtful - len(batch))
-            # Before, too: who asks then finds the batch in the counters.
+            # Before flush() hears of it, too: who asks then finds the batch in the counters.
             self._account.add(written, batch, were_sent=were_sent)
             self._settle(written.stored + written.duplicates + len(written.refused))
         diagnostics.tell()
