@@ -34,9 +34,14 @@ class Account:
         with self._lock:
             self._counts[name] += number
 
+    def tell(self, written: Written, *, were_sent: bool) -> None:
+        """Tell what became of a batch besides rows; the arguments are those of :meth:`add`."""
+        if written.duplicates and not were_sent:
+            diagnostics.warn("conflict", "%d audit events lost: a unique index has such rows", written.duplicates)
+
     def add(self, written: Written, batch: Sequence[str], *, were_sent: bool) -> None:
         """
-        Count the rows of *batch*.
+        Count the rows of *batch*; the caller tells.
 
         :param were_sent: whether its lines may be rows already; otherwise a duplicate is none of ours.
         """
@@ -46,7 +51,6 @@ class Account:
         if written.duplicates and not were_sent:
             # Which of them: only the server knows.
             self._lose("conflict", min(map(lines.seq, batch)), max(map(lines.seq, batch)), written.duplicates)
-            diagnostics.warn("conflict", "%d audit events lost: a unique index has such rows", written.duplicates)
         else:
             self.count("duplicates", written.duplicates)
 

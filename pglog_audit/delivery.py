@@ -142,6 +142,7 @@ class Delivery:
         if not written.left:
             # Before flush() hears of the batch: whoever ends now has its start in the table.
             self._writer.tell(self._own_events)
+        self._account.tell(written, were_sent=were_sent)  # before flush() hears of it, and without a lock
         with hand.lock:
             if hand.drop_given_up():
                 return

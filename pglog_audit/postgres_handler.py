@@ -134,6 +134,7 @@ class PostgresHandler(UnlockedHandler):
         if written.verdict is Verdict.AWAY:
             # A connection that was kept may have died since the last record; a new one tells.
             written = self.write(written.left)
+        self.account.tell(written, were_sent=written is not first)
         self.account.add(written, [line], were_sent=written is not first)
         for refusal in written.refused:
             self.reject(refusal)

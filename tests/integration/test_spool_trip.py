@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from itertools import pairwise
 
 import psycopg
@@ -295,8 +296,13 @@ def test_a_full_queue_in_front_of_a_journal(database, spool):
     assert_exact(database, 8_000)
 
 
-def test_a_journal_does_not_hide_a_conflict(database, spool, caplog):
-    """A row that a unique index of the user's keeps out is lost, and told, though the journal had the event."""
+def test_a_journal_does_not_hide_a_conflict(database, spool, caplog, monkeypatch):
+    """
+    A row that a unique index of the user's keeps out is lost, and told, though the journal had the event.
+
+    Who waits in flush() has been told, however slowly: a moment's delay in a handler of warnings shows it.
+    """
+    monkeypatch.setattr(caplog.handler, "filters", [lambda record: time.sleep(0.3) or True])
     database.execute("CREATE TABLE one_a_kind (LIKE audit_log INCLUDING ALL)")
     database.execute("CREATE UNIQUE INDEX one_label ON one_a_kind (user_label)")
     database.execute("GRANT INSERT ON one_a_kind TO pglog_writer")
