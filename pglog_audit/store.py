@@ -167,6 +167,7 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
     psycopg's own, in a pipeline, would wait for the server before the first statement and before COMMIT.
     """
     failure: Exception | None = None
+    wait = connection.wait
     try:
         with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext() as pipeline:
             try:
@@ -176,14 +177,23 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
                 if pipeline:
                     connection.wait(_flush(connection.pgconn))
                     pipeline.sync()
+                    # All is said and answered. psycopg would leave with one more Sync, and a Flush behind that: where
+                    # this comes late, PgBouncer in transaction mode reserves a server for it until the next batch.
+                    connection.wait = _not_at_all  # type: ignore[method-assign,assignment]
             except Exception as error:  # noqa: BLE001 - raised below: a pipeline left with it would log the next one
                 failure = error
     except Exception as error:  # noqa: BLE001 - what comes of leaving a pipeline that failed
         failure = failure or error
+    finally:
+        connection.wait = wait  # type: ignore[method-assign]
     if failure:
         with suppress(psycopg.Error, TimeoutError):
             connection.rollback()
         raise failure
+
+
+def _not_at_all(generator: Generator[Any, Any, Any], *_: Any, **__: Any) -> None:
+    generator.close()
 
 
 def _flush(pgconn: PGconn) -> Generator[Wait, Ready | int, None]:

@@ -1,7 +1,9 @@
 """A standby takes over, and a pooler stands in between: the trail is whole, or its gaps are told."""
 
+import itertools
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 import psycopg
@@ -141,6 +143,34 @@ def test_row_13_pgbouncer_killed_mid_batch(database, bouncer, options):
     settle(logger)
     assert_accounted(database, 2_750)
     assert stats(logger)["lost"] == {}
+
+
+def test_row_13_pgbouncer_shared(database, bouncer):
+    """Others that wait for the pooler's one server have it as soon as a batch is over."""
+    logger = configure(bouncer.conninfo)
+    finished, queries = threading.Event(), itertools.count()
+    done = 0
+
+    def query():
+        nonlocal done
+        with psycopg.connect(bouncer.conninfo, autocommit=True, prepare_threshold=None) as neighbour:
+            while not finished.is_set():
+                neighbour.execute("SELECT 1")
+                done = next(queries)
+
+    neighbours = [threading.Thread(target=query) for _ in range(3)]
+    for each in neighbours:
+        each.start()
+    try:
+        for _ in range(300):
+            log(logger, 20)
+            flush(logger)
+            before = done
+            wait_until(lambda before=before: done > before + 5)
+    finally:
+        finished.set()
+        for each in neighbours:
+            each.join()
 
 
 def test_row_13_hostile_neighbour(make_server, scratch, options):

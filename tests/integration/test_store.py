@@ -1,6 +1,7 @@
 """Lines into rows: what is refused, what is sent again, and what it costs."""
 
 import logging
+import re
 from uuid import uuid4
 
 import pytest
@@ -280,3 +281,19 @@ def test_a_line_that_is_not_new_makes_no_second_row(database):
     assert (written.stored, written.duplicates, written.left, written.refused) == (1, 2, [], [])
     assert_exact(database, 3)
     handler.close()
+
+
+def test_nothing_is_sent_after_a_batch(database, tmp_path):
+    """A batch ends with its one Sync: a pooler in transaction mode reserves a server for whatever comes after it."""
+    handler = PostgresHandler(database.writer)
+    snapshot = '{"occurred_at":1.5,"action":"a.b"}'
+    first, second = (lines.whole(snapshot, seq, handler.writer_id) for seq in (1, 2))
+    assert handler.write([first]).stored == 1
+    libpq, trace = handler.store._connection.pgconn, tmp_path / "trace"
+    with trace.open("w") as file:
+        libpq.trace(file.fileno())
+        assert handler.write([second]).stored == 1
+        libpq.untrace()
+    handler.close()
+    sent = re.findall(r"\tF\t\d+\t(\w+)", trace.read_text())
+    assert (sent.count("Execute"), sent.index("Sync")) == (4, len(sent) - 1)
