@@ -48,8 +48,8 @@ class Delivery:
         """Whether the table takes none of the next lines to replay."""
         self._delay = 0.0
         self._wanted_until = 0.0
-        self._is_giving_up = False
-        """Whether lines are in the hand of who ends the process, and settled only when it is known where they are."""
+        self._giving_up = 0
+        """How many threads, which end the process, find out where to leave what waits; they settle it afterwards."""
         self.is_ending = False
         """Whether a row is to say, as soon as nothing waits, that this is the end."""
         self.problem: str | None = None
@@ -74,23 +74,36 @@ class Delivery:
 
     def give_up(self) -> int:
         """Put what waits to the spool, count the rest as lost, and return how many lines that are."""
-        self._is_giving_up = True
+        hand, rest, unseen, settled = self._hand, list[str](), 0, 0
+        with hand.lock:
+            self._giving_up += 1
         try:
-            return self._give_up()
+            deadline = time.monotonic() + _MIN_DELAY
+            rest += hand.give_up()
+            while self._unclaimed() and time.monotonic() < deadline:
+                time.sleep(POLL_INTERVAL)  # the writer has just taken one, and has it in hand at once
+                rest += hand.give_up()
+            with hand.lock:
+                unseen = self._unclaimed()
+                hand.claimed += unseen
+            lost = self._give_up(rest, unseen)
+            settled = len(rest) + unseen
+            return lost
         finally:
-            self._is_giving_up = False
+            with hand.lock:
+                self._giving_up -= 1
+                hand.claimed -= len(rest) + unseen
+                self._lines.settled += settled
 
-    def _give_up(self) -> int:
-        rest, deadline = self._hand.give_up(), time.monotonic() + _MIN_DELAY
-        while self._lines.unsettled() > len(rest) and time.monotonic() < deadline:
-            time.sleep(POLL_INTERVAL)  # the writer has just taken one, and has it in hand at once
-            rest += self._hand.give_up()
-        unseen, left = max(0, self._lines.unsettled() - len(rest)), rest
+    def _unclaimed(self) -> int:
+        return max(0, self._lines.unsettled() - self._hand.claimed)
+
+    def _give_up(self, rest: list[str], unseen: int) -> int:
+        left = rest
         if self._backlog is not None and rest:
             left = self._backlog.keep(rest)
         self._account.note("exit", left)
         lost = len(left) + self._lose_unseen("exit", unseen)
-        self._lines.settled += len(rest) + unseen
         if self._lines.last_seq:
             self._keep_own(is_end=not lost)
         return lost
@@ -173,7 +186,7 @@ class Delivery:
 
     def settle_missing(self) -> None:
         """Say what became of lines that are neither in the queue nor in hand: an exception came in between."""
-        if not self._is_giving_up:
+        if not self._giving_up:
             missing = self._lines.missing()
             if self._lose_unseen("writer", missing) and self.problem is None:
                 self._writer.tell(self._own_events)

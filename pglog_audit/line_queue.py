@@ -256,13 +256,13 @@ class LineQueue:
         """Return how many lines are here, or in the writer's hand."""
         return max(0, self.submitted - self.settled)
 
-    def take_all(self, format_record: Callable[[logging.LogRecord], str | None], writer_id: str) -> list[str]:
-        """Return the lines of all that waits, by the writer of that id."""
+    def take_items(self) -> list[Any]:
+        """Return the items of all that waits: see :meth:`take_many`."""
         items: list[Any] = []
         with self._lock, suppress(Empty):
             while True:
                 items.append(self.get_at_once())
-        return self.take_many(items, format_record, writer_id)
+        return items
 
     def missing(self) -> int:
         """Return how many lines are nowhere, if nothing waits here, nor in the writer's hand."""

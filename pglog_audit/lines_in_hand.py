@@ -30,6 +30,8 @@ class LinesInHand:
         """How many of them, the first ones, may be rows already."""
         self.given_up = 0
         """How many of them, the first ones, are no more ours."""
+        self.claimed = 0
+        """Lines in the hands of those to whom they were given up, until these have settled them."""
         self.lock = diagnostics.lock()
         self._taken: list[Any] = []
         """Items from the queue that are no lines yet."""
@@ -39,9 +41,19 @@ class LinesInHand:
     def give_up(self) -> list[str]:
         """Return all that is in hand, which the writer's thread will drop, and in the queue; for any thread."""
         with self.lock:
-            in_hand = self.lines[self.given_up :]
-            self.given_up += len(in_hand)  # the writer may have added one since
-        return in_hand + self._queue.take_all(self._format, self._writer.writer_id)
+            given = self.lines[self.given_up :]
+            self.given_up += len(given)  # the writer may have added one since
+            items = self._queue.take_items()
+            counted = len(given) + sum(isinstance(item, bytes | str) for item in items)
+            self.claimed += counted
+        taken = 0
+        try:
+            given += self._queue.take_many(items, self._format, self._writer.writer_id)
+            taken = len(given)
+        finally:
+            with self.lock:
+                self.claimed += taken - counted
+        return given
 
     def drop_given_up(self) -> bool:
         """Drop the lines that were given up meanwhile, and tell whether there were any."""

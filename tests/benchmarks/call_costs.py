@@ -72,7 +72,7 @@ def _ours(calls: Callable[[logging.Logger, int], None], **options: Any) -> Candi
         """Do what the writer does with what waits, but for the rows."""
         assert handler._writer is not None
         line_queue, backlog = handler._writer.lines, handler._writer.writer.backlog
-        line_queue.settled += len(line_queue.take_all(lambda _: None, ""))
+        line_queue.settled += len(line_queue.take_many(line_queue.take_items(), lambda _: None, ""))
         if backlog is not None:
             backlog.forget(line_queue.settled)
 

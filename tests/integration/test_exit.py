@@ -95,6 +95,12 @@ def test_with_the_database_away_the_loss_is_told_in_one_line(way):
     assert len(told) == 1 or way == "hooks"
 
 
+def test_with_the_database_away_threads_that_go_on_logging_tell_each_loss_once():
+    """However many threads give up at once what waits, the lines on stderr add up to what was logged."""
+    result = run_program("end.py", "host=/nowhere dbname=none", "daemons", "0", QUIET="1", SHUTDOWN_TIMEOUT="0.3")
+    assert sum(map(int, LOST.findall(result.stderr))) == int(result.stdout)
+
+
 def test_without_logging_set_up_the_warning_stands_there_too():
     """Python shows warnings that nobody handles on stderr: the first failure, then the loss."""
     result = run_program("end.py", "host=/nowhere dbname=none", "normally", "5", SHUTDOWN_TIMEOUT="0.5")
@@ -215,6 +221,19 @@ def test_where_events_wait_is_told_once(tmp_path):
     result = run_program("end.py", "host=/nowhere", "hooks", "5", QUIET="1", SPOOL=str(tmp_path / "spool"))
     assert result.stderr.startswith(f"pglog_audit: audit events wait in {tmp_path / 'spool'}: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("journal", [{}, {"JOURNAL": "1"}], ids=["spool", "journal"])
+def test_threads_that_go_on_logging_lose_nothing_to_disk_at_exit(database, tmp_path, journal):
+    """What several threads put to disk at once, while the program ends, nobody takes for lost."""
+    options = {"SPOOL": str(tmp_path / "spool"), **journal}
+    database.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT 0")
+    result = run_program("end.py", database.writer, "daemons", "0", QUIET="1", SHUTDOWN_TIMEOUT="0.3", **options)
+    assert LOST.findall(result.stderr) == []
+    database.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT -1")
+    run_program("end.py", database.writer, "normally", "1", **options)
+    assert_exact(database, int(result.stdout) + 1)
+    assert database.rows("SELECT FROM audit_log WHERE action = 'audit.gap'") == []
 
 
 @pytest.mark.parametrize("spool", [False, True], ids=["memory", "spool"])

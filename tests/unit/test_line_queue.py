@@ -415,8 +415,9 @@ def test_giving_up():
     for _ in range(3):
         put(line_queue)
     line_queue.settled = 1
-    assert [lines.seq(snapshot) for snapshot in line_queue.take_all(lambda record: None, "w")] == [1, 2, 3]
-    assert line_queue.take_all(lambda record: None, "w") == []
+    snapshots = line_queue.take_many(line_queue.take_items(), lambda record: None, "w")
+    assert [lines.seq(snapshot) for snapshot in snapshots] == [1, 2, 3]
+    assert line_queue.take_items() == []
     assert [put(line_queue) for _ in range(4)] == [True] * 3 + [False]
     assert taken(line_queue) == [5, 6, 7]
 

@@ -12,6 +12,8 @@ import random
 import signal
 import sys
 import threading
+import time
+from itertools import count as numbers
 
 from pglog_audit import AuditHandler, audit, flush_on_sigterm
 
@@ -47,12 +49,38 @@ def log_in_thread() -> None:
     log(10)
 
 
+def log_in_daemons() -> None:
+    """Log from threads that nobody waits for until our own exit hook is done; print how many events it were then."""
+    begun, is_over = numbers(), threading.Event()
+
+    def work() -> None:
+        while not is_over.is_set():
+            next(begun)
+            log(1)
+            time.sleep(0.0005)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
+
+    def end() -> None:
+        is_over.set()
+        for each in threads:
+            each.join()
+        print(next(begun))
+
+    atexit.register(end)  # runs after ours
+    for each in threads:
+        each.start()
+    time.sleep(0.2)
+
+
 way, count = sys.argv[1], int(sys.argv[2])
 if way == "hooks":
     atexit.register(log, 10)  # runs after ours, which the first record registers
 log(count)
 if way == "hooks":
     atexit.register(log, 10)  # runs before ours
+elif way == "daemons":
+    log_in_daemons()
 elif way == "sys.exit":
     sys.exit(3)
 elif way == "exception":
