@@ -6,6 +6,7 @@ from typing import Any
 from . import call_sites, diagnostics
 from .logger_tree import way_up
 
+_EXTRAS = (dict, call_sites.WatchedExtra)
 _heard_elsewhere: set[str] = set()
 """Loggers whose other records have a handler of their own."""
 
@@ -39,7 +40,8 @@ def find_misplaced(record: logging.LogRecord) -> bool:
     """
     arguments: Any = record.args
     given = [arguments] if isinstance(arguments, dict) else list(arguments or ())
-    found = next((one for one in (record.msg, *given) if type(one) is dict and one.keys() == {"audit"}), None)
+    extras = (one for one in (record.msg, *given) if isinstance(one, dict) and type(one) in _EXTRAS)
+    found = next((one for one in extras if one.keys() == {"audit"}), None)
     if found is None:
         return False
     record.msg = "" if record.msg is found else record.msg

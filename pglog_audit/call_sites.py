@@ -2,8 +2,8 @@
 The places that make audit events: each is watched until one of its events reaches an audit handler.
 
 An event that no handler hears would be lost in silence: the logger's level is above the record's, the logger is another
-one, a LoggerAdapter replaced ``extra``. So the first event of every place tells when it is dropped unheard; the later
-ones cost a look into a set.
+one, a LoggerAdapter replaced ``extra``. So the first event of every place, and later one a minute, tells when it is
+dropped unheard; the others cost a look at a set and at the clock.
 """
 
 import logging
@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from time import monotonic
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -18,6 +19,13 @@ from . import diagnostics
 from .logger_tree import all_loggers
 
 _known: set[int] = set()
+"""Places that are not watched now."""
+_told: set[int] = set()
+"""Places that were told of."""
+_known_until = 0.0
+"""When the others are forgotten, by time.monotonic(): what was heard once may be heard no more."""
+_INTERVAL = 60.0
+_MAKE_RECORD = logging.Logger.makeRecord.__code__
 _is_expected = False
 
 
@@ -85,6 +93,21 @@ class WatchedEvent(dict[str, Any]):
         return dict, (dict(self),)
 
 
+class WatchedExtra(dict[str, Any]):
+    """The ``extra`` of a watched event, which notes that a logger makes a record of it."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        if sys._getframe(1).f_code is _MAKE_RECORD:
+            note_logged(value)
+        return value
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+
 unheard: dict[int, CallSite] = {}
 """The places of events that no handler heard of yet, by the id of the event."""
 if hasattr(os, "register_at_fork"):
@@ -98,28 +121,39 @@ def expect() -> None:
 
 
 def watched(event: dict[str, Any]) -> dict[str, Any]:
-    """Return *event*, watched if it is the first of the place that called our caller."""
+    """Return the ``extra`` of a log call: with *event*, watched if that is due at the place that called our caller."""
     if not _is_expected:
-        return event
+        return {"audit": event}
     try:
         caller = sys._getframe(2)
     except ValueError:  # nobody called it but C, an exit hook for one
-        return event
+        return {"audit": event}
     # Cheaper than the place itself. Two places of one number would only share their watch.
     place = id(caller.f_code) + caller.f_lasti
-    if place in _known:
-        return event
-    _known.add(place)
-    return _watch(event, Place.of(caller))
+    if (place in _known and monotonic() < _known_until) or not _is_due(place):
+        return {"audit": event}
+    return WatchedExtra(audit=_watch(event, Place.of(caller)))
 
 
 def watched_at(event: dict[str, Any], place: Place) -> dict[str, Any]:
-    """Return *event*, watched if it is the first that is made for *place*."""
-    number = id(place.code) + place.instruction
-    if not _is_expected or number in _known:
-        return event
-    _known.add(number)
-    return _watch(event, place)
+    """Return *event*, watched if that is due at *place*."""
+    return _watch(event, place) if _is_expected and _is_due(id(place.code) + place.instruction) else event
+
+
+def _is_due(place: int) -> bool:
+    global _known_until
+    if (now := monotonic()) >= _known_until:
+        _known_until = now + _INTERVAL
+        watch_anew()
+    if place in _known:
+        return False
+    _known.add(place)
+    return True
+
+
+def watch_anew() -> None:
+    """Watch the next event of each place: what becomes of them may have changed."""
+    _known.intersection_update(_told)
 
 
 def _watch(event: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -151,10 +185,23 @@ def hear_event_of(record: logging.LogRecord) -> None:
 
 def hear_bare(record: logging.LogRecord) -> bool:
     """Tell whether *record*, which reached an audit handler without an event, comes from a place that is watched."""
-    for site in list(unheard.values()):
+    for number, site in list(unheard.items()):
         if _is_of(site, record):
             site.bare = record.name
+            site.was_logged |= _was_given(number, site)
             return True
+    return False
+
+
+def _was_given(number: int, site: CallSite) -> bool:
+    """Tell whether a method of logging's, which *site* called, was given the event, whatever it made of it."""
+    frame = sys._getframe(2)
+    while frame.f_back and frame.f_code is not site.code:
+        if frame.f_globals is logging.__dict__:
+            extra = frame.f_locals.get("kwargs", {}).get("extra")
+            if isinstance(extra, dict) and id(extra.get("audit")) == number:
+                return True
+        frame = frame.f_back
     return False
 
 
@@ -191,6 +238,7 @@ def _report(site: CallSite, *, was_logged: bool) -> None:
     else:
         advice = ""  # made, and not logged: the application's own decision
     if advice:
+        _told.add(id(site.code) + site.instruction)
         text = "The event %r of %s reached no audit handler: %s"
         diagnostics.warn(f"unheard {site}", text, site.action, site, advice)
 
@@ -213,6 +261,6 @@ def _obstacle(logger: logging.Logger, handler: logging.Handler) -> str | None:
 def _invitation(logger: logging.Logger) -> str:
     level = logging.getLevelName(logger.getEffectiveLevel())
     return (
-        f"logger {logger.name!r} has one and takes {level} and above; log to it or to a child of it, and look for a "
-        "higher level, propagate=False or a filter on the way"
+        f"logger {logger.name!r} has one and takes {level} and above; log to it or to a child of it, at such a level, "
+        "and look for a higher level, propagate=False or a filter on the way"
     )

@@ -131,4 +131,4 @@ def audit(  # noqa: C901 - the same for each field, in a third of the time of a 
     if misplaced:
         # A TypeError here would fail the request that only wanted to report itself.
         event["_misplaced"] = misplaced
-    return {"audit": call_sites.watched(event)}
+    return call_sites.watched(event)

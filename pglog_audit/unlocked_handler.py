@@ -35,6 +35,11 @@ class UnlockedHandler(logging.Handler):
             )
         super().setFormatter(fmt)
 
+    def close(self) -> None:
+        """Close the handler, and watch whether another one hears what comes."""
+        call_sites.watch_anew()
+        super().close()
+
     def handle(self, record: logging.LogRecord) -> bool:
         """Emit *record* if it is an audit record and the filters let it pass."""
         if not take_event(record):

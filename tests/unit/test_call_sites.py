@@ -23,6 +23,7 @@ from tests.support import warnings
 def _first_calls(monkeypatch):
     """Let every place in the test be seen for the first time, and no place of others be missed meanwhile."""
     monkeypatch.setattr(call_sites, "_known", set())
+    monkeypatch.setattr(call_sites, "_told", set())
 
 
 def listening():
@@ -266,6 +267,56 @@ def test_an_event_in_a_variable_on_a_logger_that_lets_none_pass(caplog) -> None:
     logger.info("Opened", extra=extra)
     del extra
     assert "has level ERROR; set its level to INFO" in warnings(caplog)[0]
+
+
+def in_variable(logger):
+    extra = audit("ticket.open")
+    logger.warning("Opened", extra=extra)
+
+
+def test_an_event_in_a_variable_on_another_logger(caplog) -> None:
+    """That a logger made a record of it is known wherever the event comes from."""
+    listening()
+    in_variable(shop())
+    [warning] = warnings(caplog)
+    assert "logger 'audit' has one and takes INFO and above" in warning
+
+
+def test_an_event_in_a_variable_for_a_logger_adapter(caplog) -> None:
+    """An adapter that replaces extra was given the event."""
+    logger = listening()
+    in_variable(logging.LoggerAdapter(logger, {"shop": "north"}))
+    [warning] = warnings(caplog)
+    assert "its record came to logger 'audit' without extra, which a LoggerAdapter replaces" in warning
+
+
+def helper(logger, action):
+    logger.info("Done", extra=audit(action))
+
+
+def test_a_place_that_was_heard_is_missed_when_its_handler_is_taken_away(caplog) -> None:
+    """Whoever closes the handler, as dictConfig does, makes each place tell once more what becomes of its events."""
+    logger = listening()
+    helper(logger, "ticket.open")
+    logger.handlers.pop().close()
+    for _ in range(3):
+        helper(logger, "ticket.close")
+    [warning] = warnings(caplog)
+    assert "'ticket.close'" in warning
+    assert "no logger has one any more" in warning
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["within a minute", "a minute later"])
+def test_a_place_that_was_heard_is_watched_again(caplog, monkeypatch, is_over) -> None:
+    """A level that is raised while the program runs is told within a minute, and then no more."""
+    logger = listening()
+    helper(logger, "ticket.open")
+    logger.setLevel("ERROR")
+    for _ in range(3):
+        if is_over:
+            monkeypatch.setattr(call_sites, "_known_until", 0.0)
+        helper(logger, "ticket.close")
+    assert ["has level ERROR; set its level to INFO" in text for text in warnings(caplog)] == [True] * is_over
 
 
 def test_the_filter_of_a_stock_queue_handler_hears(caplog) -> None:
