@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Unpack
 
-from . import account, call_sites, diagnostics, processes
+from . import account, call_sites, diagnostics, postgres_handler, processes
 from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler
@@ -143,7 +143,7 @@ class AuditHandler(UnlockedHandler):
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this handler's writer: see :func:`stats`."""
-        return self._writer.stats() if self._writer else {**_now([]), **account.Counters().stats()}
+        return (self._writer or self._postgres_handler).stats()
 
     def close(self) -> None:
         """
@@ -180,15 +180,14 @@ def stats() -> dict[str, Any]:
     ``unjournaled``, lines that the journal did not take; ``restarts`` of a writer; ``last_stored`` and
     ``last_error_at``, seconds since the epoch, or None; ``last_error``, its text, or None.
     """
-    return {**_now([writer.stats() for writer in processes.writers()]), **account.of_process().stats()}
-
-
-def _now(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    parts = [writer.stats() for writer in processes.writers()]
+    parts += [writer.stats() for writer in postgres_handler.alone()]
     return {
         "queued": sum(part["queued"] for part in parts),
         "oldest_unsent": _largest(parts, "oldest_unsent"),
         "problem": next((part["problem"] for part in parts if part["problem"]), None),
         "spool_bytes": _largest(parts, "spool_bytes"),
+        **account.of_process().stats(),
     }
 
 

@@ -181,14 +181,12 @@ class AuditQueueListener(QueueListener):
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this process: see :func:`pglog_audit.stats`."""
-        backlog = self.writer.backlog
-        return {
+        now = {
             "queued": self.lines.unsettled(),
             "oldest_unsent": self._delivery.oldest_unsent(),
             "problem": self.problem,
-            "spool_bytes": None if backlog is None else backlog.used,
-            **self.writer.account.stats(),
         }
+        return {**self.writer.stats(), **now}
 
     # The life of the thread
 

@@ -14,6 +14,8 @@ import pglog_audit
 from pglog_audit import AuditHandler, AuditQueueHandler, AuditQueueListener, PostgresHandler
 from tests.support import configure, flush, handler_of, log, wait_until, writer_threads
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of a fork while threads run
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX forks")
 COUNTERS = ("stored", "duplicates", "spooled", "rejected", "unjournaled", "restarts")
 
 
@@ -36,6 +38,12 @@ def logger():
     logger = logging.getLogger("audit")
     logger.setLevel(logging.INFO)
     return logger
+
+
+def gauges():
+    """Return what stats() tells of now."""
+    stats = pglog_audit.stats()
+    return tuple(stats[name] for name in ("queued", "oldest_unsent", "problem", "spool_bytes"))
 
 
 def wait_until_gone(*references):
@@ -123,8 +131,7 @@ def test_a_postgres_handler_with_a_listener_counts_once(database, logger, counte
     assert counted() == {"stored": 3}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="only POSIX forks")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@forks
 @pytest.mark.parametrize("kind", [AuditHandler, PostgresHandler])
 def test_a_forked_child_counts_its_own(database, logger, counted, kind):
     """It starts at zero, with its parent's handler and without it; the numbers of the parent stay."""
@@ -152,3 +159,25 @@ def test_a_forked_child_counts_its_own(database, logger, counted, kind):
             os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0
     assert counted() == {"stored": 3}
+
+
+@forks
+def test_a_postgres_handler_alone_tells_what_is_on_disk(database, logger, tmp_path):
+    """How long its events have waited there, why, and how many bytes, until they are rows; a child has none."""
+    gc.collect()  # no writer of another test is to count
+    handler = PostgresHandler(database.writer, spool=str(tmp_path))
+    logger.addHandler(handler)
+    log(logger, 1)
+    assert gauges() == (0, None, None, 0)
+    database.execute("ALTER TABLE audit_log RENAME TO elsewhere")
+    log(logger, 1)
+    queued, age, problem, size = gauges()
+    assert (queued, age >= 0, "audit_log" in problem, size > 0) == (0, True, True, True)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(gauges() != (0, None, None, None))
+    assert os.waitpid(pid, 0)[1] == 0
+    database.execute("ALTER TABLE elsewhere RENAME TO audit_log")
+    log(logger, 1)
+    assert gauges() == (0, None, None, 0)
+    handler.close()
