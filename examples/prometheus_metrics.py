@@ -31,7 +31,15 @@ GAUGES = {
     "last_stored": ("last_stored_timestamp_seconds", "When a row was last made; 0 if never."),
     "last_error_at": ("last_error_timestamp_seconds", "When the database last took no row; 0 if never."),
 }
-REASONS = ("queue full", "refused", "conflict", "spool", "exit")  # there from the start, for alerts on the increase
+REASONS = (
+    "queue full",
+    "refused",
+    "conflict",
+    "spool",
+    "exit",
+    "not stored",
+    "writer",
+)  # there from the start, for alerts on the increase
 
 
 class AuditCollector(Collector):

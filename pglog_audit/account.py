@@ -1,8 +1,9 @@
-"""The account of a writer: what became of its lines."""
+"""The account of a writer, and that of its process: what became of their lines."""
 
+import os
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,29 +11,68 @@ from . import diagnostics, lines
 from .number_ranges import NumberRanges
 from .written import Refusal, Written
 
+_NAMES = ("stored", "duplicates", "spooled", "rejected", "unjournaled", "restarts")
 
-class Account:
-    """Count lines by what became of them, tell of each loss, and keep its numbers until a row says so."""
+
+class Counters:
+    """Numbers that only grow, and what was last."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._counts = Counter(dict.fromkeys(("stored", "duplicates", "spooled", "rejected", "unjournaled"), 0))
-        self._lost: Counter[str] = Counter()
-        self._untold: defaultdict[str, NumberRanges] = defaultdict(NumberRanges)
-        self._last_stored: float | None = None
-        self._last_error: str | None = None
-        self._last_error_at: float | None = None
-
-    @property
-    def lost(self) -> int:
-        """How many lines were lost so far."""
-        with self._lock:
-            return sum(self._lost.values())
+        self._counts = dict.fromkeys(_NAMES, 0)
+        # No Counter: a signal handler that loses a line may come in between its look and its first number.
+        self._lost: defaultdict[str, int] = defaultdict(int)
+        self._last: dict[str, Any] = dict.fromkeys(("last_stored", "last_error", "last_error_at"))
 
     def count(self, name: str, number: int) -> None:
         """Add *number* to the counter *name*."""
         with self._lock:
             self._counts[name] += number
+
+    def lose(self, reason: str, number: int) -> None:
+        """Add *number* to what was lost for *reason*."""
+        with self._lock:
+            self._lost[reason] += number
+
+    def note(self, **last: Any) -> None:
+        """Replace what was last."""
+        with self._lock:
+            self._last.update(last)
+
+    def stats(self) -> dict[str, Any]:
+        """Return the numbers by name."""
+        with self._lock:
+            return {**self._counts, "lost": dict(self._lost), **self._last}
+
+
+_of_processes: dict[int, Counters] = {}
+"""By process id: a forked child has its parent's, too, and no use for them."""
+
+
+def of_process() -> Counters:
+    """Return the counters of all writers of this process, also of those that are gone."""
+    # No lock, which might come through a fork closed, and no fork hook, which does not run where a server forks in C.
+    return _of_processes.setdefault(os.getpid(), Counters())
+
+
+class Account:
+    """Count lines by what became of them, tell of each loss, and keep its numbers until a row says so."""
+
+    def __init__(self) -> None:
+        self._own = Counters()
+        self._counters = self._own, of_process()
+        self._lock = threading.RLock()
+        self._untold: defaultdict[str, NumberRanges] = defaultdict(NumberRanges)
+
+    @property
+    def lost(self) -> int:
+        """How many lines were lost so far."""
+        return sum(self.stats()["lost"].values())
+
+    def count(self, name: str, number: int) -> None:
+        """Add *number* to the counter *name*."""
+        for counters in self._counters:
+            counters.count(name, number)
 
     def tell(self, written: Written, *, were_sent: bool) -> None:
         """Tell what became of a batch besides rows; the arguments are those of :meth:`add`."""
@@ -47,7 +87,7 @@ class Account:
         """
         self.count("stored", written.stored)
         if written.stored:
-            self._last_stored = time.time()
+            self._note_last(last_stored=time.time())
         if written.duplicates and not were_sent:
             # Which of them: only the server knows.
             self._lose("conflict", min(map(lines.seq, batch)), max(map(lines.seq, batch)), written.duplicates)
@@ -83,14 +123,18 @@ class Account:
 
     def lose_unseen(self, reason: str, count: int, numbers: Iterable[int] = ()) -> None:
         """Count *count* lines as lost that nobody has; a row tells of those *numbers*."""
-        with self._lock:
-            self._lost[reason] += count
+        if count:
+            self._count_lost(reason, count)
         self._note(reason, numbers)
 
     def _lose(self, reason: str, first: int, last: int, count: int) -> None:
+        self._count_lost(reason, count)
         with self._lock:
-            self._lost[reason] += count
             self._untold[reason].add(first, last, count)
+
+    def _count_lost(self, reason: str, count: int) -> None:
+        for counters in self._counters:
+            counters.lose(reason, count)
 
     def _note(self, reason: str, numbers: Iterable[int]) -> None:
         with self._lock:
@@ -99,7 +143,11 @@ class Account:
 
     def fail(self, problem: str) -> None:
         """Note the last error."""
-        self._last_error, self._last_error_at = problem, time.time()
+        self._note_last(last_error=problem, last_error_at=time.time())
+
+    def _note_last(self, **last: Any) -> None:
+        for counters in self._counters:
+            counters.note(**last)
 
     def take_untold(self) -> list[tuple[str, NumberRanges]]:
         """Return the numbers of what was lost since the last call, by reason."""
@@ -110,12 +158,4 @@ class Account:
 
     def stats(self) -> dict[str, Any]:
         """Return the counters by name."""
-        with self._lock:
-            lost = {reason: count for reason, count in self._lost.items() if count}
-        return {
-            **self._counts,
-            "lost": lost,
-            "last_stored": self._last_stored,
-            "last_error": self._last_error,
-            "last_error_at": self._last_error_at,
-        }
+        return self._own.stats()

@@ -4,13 +4,11 @@ import logging
 import os
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Callable
-from operator import itemgetter
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Unpack
 
-from . import call_sites, diagnostics, processes
+from . import account, call_sites, diagnostics, postgres_handler, processes
 from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler
@@ -145,7 +143,7 @@ class AuditHandler(UnlockedHandler):
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this handler's writer: see :func:`stats`."""
-        return _sum([self._writer] if self._writer else [])
+        return (self._writer or self._postgres_handler).stats()
 
     def close(self) -> None:
         """
@@ -172,7 +170,7 @@ def flush(timeout: float | None = None) -> int:
 
 def stats() -> dict[str, Any]:
     """
-    Return what became of the events of this process.
+    Return what became of the events of this process, also of those whose writer is gone.
 
     Now: ``queued``, events in memory; ``oldest_unsent``, seconds that the oldest event has waited there or on disk, or
     None; ``problem``, why events wait, or None; ``spool_bytes`` on disk, or None without a spool.
@@ -182,27 +180,14 @@ def stats() -> dict[str, Any]:
     ``unjournaled``, lines that the journal did not take; ``restarts`` of a writer; ``last_stored`` and
     ``last_error_at``, seconds since the epoch, or None; ``last_error``, its text, or None.
     """
-    return _sum([writer for writer in processes.writers() if isinstance(writer, AuditQueueListener)])
-
-
-_COUNTERS = ("queued", "stored", "duplicates", "spooled", "rejected", "unjournaled", "restarts")
-
-
-def _sum(listeners: list[AuditQueueListener]) -> dict[str, Any]:
-    parts = [listener.stats() for listener in listeners]
-    lost: Counter[str] = Counter()
-    for part in parts:
-        lost.update(part["lost"])
-    failed = max((part for part in parts if part["last_error_at"]), key=itemgetter("last_error_at"), default=None)
+    parts = [writer.stats() for writer in processes.writers()]
+    parts += [writer.stats() for writer in postgres_handler.alone()]
     return {
-        **{name: sum(part[name] for part in parts) for name in _COUNTERS},
+        "queued": sum(part["queued"] for part in parts),
         "oldest_unsent": _largest(parts, "oldest_unsent"),
-        "lost": dict(lost),
-        "last_stored": _largest(parts, "last_stored"),
-        "last_error": failed and failed["last_error"],
-        "last_error_at": failed and failed["last_error_at"],
         "problem": next((part["problem"] for part in parts if part["problem"]), None),
         "spool_bytes": _largest(parts, "spool_bytes"),
+        **account.of_process().stats(),
     }
 
 

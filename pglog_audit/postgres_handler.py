@@ -5,9 +5,11 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack
 
 import psycopg
 from uuid_utils import reseed_rng, uuid7
@@ -54,6 +56,8 @@ class PostgresHandler(UnlockedHandler):
         self.store = Store(self.options)
         self.is_in_use = False
         """Whether a listener writes through it, which then says when the connection ends."""
+        self._is_alone = False
+        """Whether it took a record itself."""
         self._first = ""
         """Of the batch that is written now."""
         self._unforeseen: dict[str, int] = {}
@@ -92,6 +96,9 @@ class PostgresHandler(UnlockedHandler):
         try:
             if self._pid != os.getpid():
                 self._start()
+            if not self._is_alone:
+                self._is_alone = True
+                _alone.append(weakref.ref(self, _alone.remove))
             snapshot = self.format(record)
             with self._one_at_a_time:
                 self._to_emit.append(self._numbered(snapshot))
@@ -144,7 +151,10 @@ class PostgresHandler(UnlockedHandler):
         self.tell(self._own_events)
         if self.backlog is not None:
             self.backlog.forget(seq)
-            self.backlog.replay(self.options.batch_size, others_fit=bool(written.stored))
+            replay = partial(self.backlog.replay, self.options.batch_size, others_fit=bool(written.stored))
+            replayed = replay()
+            if replayed is not None and not replayed.left:
+                replay()  # mostly only to see that it was all: else stats() lets it wait until the next record
 
     def _put_aside(self, line: str, problem: str) -> None:
         self.account.fail(problem)
@@ -259,6 +269,18 @@ class PostgresHandler(UnlockedHandler):
             for event, was_moved, line in zip(events, moved, chunk, strict=True)
         ]
 
+    def stats(self) -> dict[str, Any]:
+        """Return the counters of this writer, and what of it is on disk: see :func:`pglog_audit.stats`."""
+        counts, backlog = self.account.stats(), self.backlog
+        age = None if backlog is None else backlog.age()
+        return {
+            "queued": 0,
+            "oldest_unsent": age,
+            "problem": None if age is None else counts["last_error"],
+            "spool_bytes": None if backlog is None else backlog.used,
+            **counts,
+        }
+
     def abandon_if_forked(self) -> None:
         """Begin a sequence of this process's own, unless it is."""
         if self._pid != os.getpid():
@@ -289,3 +311,12 @@ class PostgresHandler(UnlockedHandler):
 
 def _is_conflict(error: Exception) -> bool:
     return isinstance(error, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation)
+
+
+_alone: "list[weakref.ref[PostgresHandler]]" = []
+
+
+def alone() -> list[PostgresHandler]:
+    """Return the handlers through which this process wrote records without a listener."""
+    handlers = (reference() for reference in list(_alone))
+    return [handler for handler in handlers if handler is not None and handler._pid == os.getpid()]

@@ -63,7 +63,6 @@ class AuditQueueListener(QueueListener):
         """The queue proper, within its bounds."""
         self._state_lock = threading.RLock()
         self._thread: threading.Thread | None = None
-        self._restarts = 0
         self._interruptions = 0
         """Of the last steps, one after the other."""
         self._delivery = Delivery(self.writer, line_queue)
@@ -182,15 +181,12 @@ class AuditQueueListener(QueueListener):
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this process: see :func:`pglog_audit.stats`."""
-        backlog = self.writer.backlog
-        return {
+        now = {
             "queued": self.lines.unsettled(),
             "oldest_unsent": self._delivery.oldest_unsent(),
-            **self.writer.account.stats(),
-            "spool_bytes": None if backlog is None else backlog.used,
             "problem": self.problem,
-            "restarts": self._restarts,
         }
+        return {**self.writer.stats(), **now}
 
     # The life of the thread
 
@@ -262,7 +258,7 @@ class AuditQueueListener(QueueListener):
         try:
             return self._supervise()
         except BaseException:  # noqa: BLE001 - a thread that ends here would leave its lines to nobody
-            self._restarts += 1
+            self.writer.account.count("restarts", 1)
             return False
 
     def _supervise(self) -> bool:
@@ -275,7 +271,7 @@ class AuditQueueListener(QueueListener):
                 self._delivery.settle_missing()
             self._interruptions = 0
         except BaseException as error:  # noqa: BLE001 - see above
-            self._restarts += 1
+            self.writer.account.count("restarts", 1)
             self.writer.account.fail(repr(error))
             diagnostics.warn("restarted", "The audit writer was interrupted and goes on: %r", error)
             time.sleep(min(0.01 * 2**self._interruptions, 30.0))
