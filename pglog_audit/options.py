@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args
 from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, ConnectionPool
 
 from . import diagnostics
-from .conninfo import check_conninfo, find_conninfo
+from .conninfo import check_conninfo, find_conninfo, is_blank
 from .errors import ConfigurationError
 from .event import CALLER_FIELDS
 from .references import resolve
@@ -107,6 +107,9 @@ def read_options(
     writing["pool"] = _pool(writing.get("pool"))
     if not (conninfo is None or isinstance(conninfo, str) or callable(conninfo)):
         raise ConfigurationError(f"conninfo is of type {type(conninfo).__name__}: it must be a string or a callable")
+    is_empty = isinstance(conninfo, str) and is_blank(conninfo)
+    if is_empty:
+        conninfo = None
     if writing["pool"] is None:
         conninfo = check_conninfo(conninfo) if isinstance(conninfo, str) else conninfo or find_conninfo()
     elif conninfo is not None:
@@ -117,8 +120,9 @@ def read_options(
         scheme = os.environ.get("DATABASE_URL", "").partition(":")[0]
         diagnostics.warn(
             "not configured",
-            "No database for the audit trail: events are not stored. Give conninfo, or set PGLOG_AUDIT_CONNINFO or "
+            "No database for the audit trail: events are not stored. Give conninfo%s, or set PGLOG_AUDIT_CONNINFO or "
             "DATABASE_URL%s",
+            ", which is empty" if is_empty else "",
             f", which names no PostgreSQL but {scheme}" if scheme else "",
         )
     return written, formatting

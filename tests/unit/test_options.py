@@ -10,9 +10,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from pglog_audit import AuditHandler, PostgresHandler
-from pglog_audit.errors import ConfigurationError
+from pglog_audit.connections import find_target
+from pglog_audit.errors import ConfigurationError, UnreachableError
 from pglog_audit.event import CALLER_FIELDS
 from pglog_audit.options import HandlerOptions, WriterOptions, check_pool, read_options
+from tests.support import warnings
 
 OPTIONS = sorted(HandlerOptions.__annotations__)
 WHOLE = ["capacity", "max_bytes", "batch_size"]
@@ -200,6 +202,29 @@ def test_the_environment_stands_in(monkeypatch, environ, dbname):
         monkeypatch.setenv(name, value)
     assert conninfo_to_dict(read(None).conninfo).get("dbname") == dbname
     assert conninfo_to_dict(read("dbname=given").conninfo)["dbname"] == "given"
+
+
+@pytest.mark.parametrize("conninfo", ["", " \n"])
+def test_an_empty_conninfo_is_none(monkeypatch, caplog, pool, conninfo):
+    """What an unset variable gave leads to no database but that of the environment or the pool, or to a warning."""
+    assert read(conninfo, pool=pool).conninfo is None
+    assert not read(conninfo).configured
+    [warning] = warnings(caplog)
+    assert "Give conninfo, which is empty, or set PGLOG_AUDIT_CONNINFO" in warning
+    monkeypatch.setenv("PGHOST", "db")
+    assert read(conninfo).conninfo == ""
+    monkeypatch.setenv("PGLOG_AUDIT_CONNINFO", "dbname=own")
+    assert read(conninfo).conninfo == "dbname=own"
+
+
+@pytest.mark.parametrize("answer", ["", " ", None])
+def test_a_callable_that_names_no_database(monkeypatch, answer):
+    """It leads to libpq's variables at most, never to libpq's defaults, and may say more the next time."""
+    options = read(lambda: answer)
+    with pytest.raises(UnreachableError, match="neither PGHOST, PGSERVICE nor PGDATABASE names a database"):
+        find_target(options)
+    monkeypatch.setenv("PGDATABASE", "app")
+    assert find_target(options) == ("", {})
 
 
 @pytest.mark.parametrize("url", [None, "mysql://app@db/app"])
