@@ -49,6 +49,8 @@ class HandlerOptions(TypedDict, total=False):
 
 
 _FORMATTER = ("request_id_from", "mask", "unmask", "mask_with", "service", "store_message")
+_LEAST_BYTES = 320 * 1024
+"""What an event of 256 KiB needs: in a queue, of which calls leave the last eighth, or behind a segment's header."""
 _NAMES = ("conninfo", "level", "enabled", *HandlerOptions.__annotations__)
 
 
@@ -136,12 +138,14 @@ def _check_name(name: str) -> None:
 
 
 def _check_number(name: str, options: Mapping[str, Any], *, whole: bool) -> None:
-    value = options.get(name, 1)
+    value = options.get(name, _LEAST_BYTES)
     if name == "block_timeout" and (value is None or value == 0):
         return
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
         raise ConfigurationError(f"{name} is {value!r}: it must be a {'whole ' if whole else ''}number above 0")
+    if name.endswith("max_bytes") and value < _LEAST_BYTES:
+        raise ConfigurationError(f"{name} is {value}, where the largest event never fits: give {_LEAST_BYTES} or more")
 
 
 def _check_hash(conninfo: Any) -> None:

@@ -3,21 +3,27 @@
 import asyncio
 import logging
 from logging.config import ConvertingDict
+from queue import SimpleQueue
 from types import SimpleNamespace
+from uuid import UUID
 
 import psycopg_pool
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pglog_audit import AuditHandler, PostgresHandler
+from pglog_audit import AuditHandler, PostgresHandler, lines
+from pglog_audit.careful_lines import MAX_LINE
 from pglog_audit.connections import find_target
 from pglog_audit.errors import ConfigurationError, UnreachableError
 from pglog_audit.event import CALLER_FIELDS
+from pglog_audit.line_queue import LineQueue
 from pglog_audit.options import HandlerOptions, WriterOptions, check_pool, read_options
+from pglog_audit.spool import Spool
 from tests.support import warnings
 
 OPTIONS = sorted(HandlerOptions.__annotations__)
 WHOLE = ["capacity", "max_bytes", "batch_size"]
+LEAST_BYTES = 320 * 1024
 SECONDS = ["flush_interval", "block_timeout", "connect_timeout", "write_timeout", "shutdown_timeout"]
 
 
@@ -101,7 +107,26 @@ def test_the_block_timeout(value):
 @pytest.mark.parametrize("option", [*WHOLE, *SECONDS])
 def test_a_number_is_taken(option):
     """Sizes and times in range arrive."""
-    assert getattr(read(**{option: 7}), option) == 7
+    value = LEAST_BYTES if option == "max_bytes" else 7
+    assert getattr(read(**{option: value}), option) == value
+
+
+@pytest.mark.parametrize("option", ["max_bytes", "spool_max_bytes"])
+@pytest.mark.parametrize("value", [1, LEAST_BYTES - 1])
+def test_too_little_room_for_one_event(tmp_path, option, value):
+    """Bytes in which the largest event never fits would lose it each time; the error says how many it needs."""
+    with pytest.raises(ConfigurationError, match=f"^{option} is {value}, where .* never fits: give {LEAST_BYTES} or"):
+        read(spool=tmp_path / "spool", **{option: value})
+
+
+def test_the_least_room_is_enough_for_one_event(tmp_path):
+    """The largest event is queued without a wait, and its line fits on disk."""
+    line_queue = LineQueue(SimpleQueue(), 1000, LEAST_BYTES)
+    line_queue.is_attended = True
+    assert line_queue.put_at_once("x" * MAX_LINE)
+    spool = Spool(tmp_path / "spool", "dbname=app", "writer", max_bytes=LEAST_BYTES)
+    assert spool.append([lines.whole("{" + "x" * (MAX_LINE - 1), 2**63, str(UUID(int=0)))]) == 1
+    spool.close()
 
 
 @pytest.mark.parametrize("table", ["log", "audit.log", "My Schema.Audit-Log"])
@@ -309,7 +334,9 @@ def test_a_pools_name_that_leads_nowhere(reference):
     ("option", "value"),
     [
         ("mask", "iban"),
+        ("mask", [1]),
         ("unmask", 5),
+        ("unmask", [""]),
         ("mask_with", 5),
         ("mask_with", "no_such_module:mask"),
         ("request_id_from", "request_id"),
