@@ -5,7 +5,7 @@ import inspect
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import ExitStack, suppress
 from contextvars import Context, ContextVar, Token, copy_context
 from types import TracebackType
@@ -89,7 +89,8 @@ class AuditAction:
         """
         metadata, more = self._fields.get("metadata"), fields.get("metadata")
         if isinstance(metadata, dict) and isinstance(more, dict):
-            fields["metadata"] = {**metadata, **more}
+            with suppress(Exception):  # of a class of the caller's: the action must go on
+                fields["metadata"] = {**metadata, **more}
         self._fields.update(fields)
 
     def change(self, before: Any, after: Any) -> None:
@@ -226,10 +227,12 @@ class AuditAction:
         if error is not None and outcome != "success":
             told["exception"] = type(error).__name__
         given = fields.get("metadata", {})
-        fields["metadata"] = {**told, **given} if isinstance(given, Mapping) else {**told, "_value": given}
-        changes = fields.get("changes", {})
-        if self._changes and isinstance(changes, Mapping):
-            fields["changes"] = {**self._changes, **changes}
+        fields["metadata"] = {**told, "_value": given}
+        with suppress(Exception):  # no mapping, or one that cannot be read: the formatter marks it
+            fields["metadata"] = {**told, **given}
+        if self._changes:
+            with suppress(Exception):
+                fields["changes"] = {**self._changes, **fields.get("changes", {})}
         sentence = fields.pop("message", self._message)
         said: tuple[object, ...] = (sentence,)
         if sentence is None:

@@ -158,7 +158,7 @@ def description(table: str, columns: Mapping[str, str], *, role: str, database: 
     Read *table* in a transaction, as :func:`describe` does, on a connection of any kind.
 
     :param role: who asks, and in which *database*: for the errors.
-    :raises SchemaError: there is no such table, or nothing that this role may write.
+    :raises SchemaError: there is no such table, it takes no rows, or has nothing that this role may write.
     """
     schema, _, name = table.rpartition(".")
     database = f"database {database}"
@@ -171,8 +171,13 @@ def description(table: str, columns: Mapping[str, str], *, role: str, database: 
     yield template("set_path"), {"path": "pg_catalog, pg_temp"}
     rows = yield template("writer_columns"), {"schema": place[0], "name": place[1]}
     yield template("set_path"), {"path": path}
-    usable = {row[0]: Column(*row[:-1]) for row in rows if row[-1]}
+    usable = {row[0]: Column(*row[:4]) for row in rows if row[4]}
     action = columns.get("action", "action")
+    for name, *_, is_usable, kind in rows:
+        if kind and name != _NEVER_WRITTEN and (is_usable or action not in usable):
+            raise SchemaError(
+                f"{table} in {database} is {kind} that takes no events: name the table behind it with the option table"
+            )
     if action not in usable:
         raise SchemaError(_closed(role, table, database, has_action=action in {row[0] for row in rows}))
     return _table(place[0], place[1], usable, columns)

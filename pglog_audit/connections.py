@@ -7,7 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import tuple_row
 
-from .conninfo import check_conninfo, describe_conninfo
+from .conninfo import check_conninfo, describe_conninfo, find_libpq_variable, is_blank
 from .errors import AuditError, ConfigurationError, SchemaError, UnreachableError
 from .options import WriterOptions, check_pool
 from .verdict import words
@@ -29,7 +29,7 @@ def find_target(options: WriterOptions) -> tuple[str, Mapping[str, Any]]:
     """
     Return conninfo and further parameters; a callable is asked each time, for tokens that expire.
 
-    :raises UnreachableError: the callable failed, or says so.
+    :raises UnreachableError: the callable failed, says so, or names no database.
     :raises ConfigurationError: a pool or conninfo that can never work.
     """
     conninfo, parameters = options.conninfo, dict[str, Any]()
@@ -43,6 +43,11 @@ def find_target(options: WriterOptions) -> tuple[str, Mapping[str, Any]]:
             raise  # it says itself what is wrong
         except Exception as error:  # noqa: BLE001 - the application's code; the database may be there a second later
             raise UnreachableError(f"the conninfo callable failed with {type(error).__name__}") from None
+        if options.pool is None and is_blank(conninfo) and find_libpq_variable() is None:
+            raise UnreachableError(
+                "the conninfo callable returned an empty conninfo, and neither PGHOST, PGSERVICE nor PGDATABASE names "
+                "a database: let it return postgresql://user@host/dbname"
+            )
     return check_conninfo(conninfo or ""), parameters
 
 

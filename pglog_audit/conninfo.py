@@ -49,11 +49,21 @@ def require_conninfo(how: str) -> str:
 
 def find_variable(environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the name of the environment variable that :func:`find_conninfo` goes by, or None."""
-    if environ.get("PGLOG_AUDIT_CONNINFO"):
+    if not is_blank(environ.get("PGLOG_AUDIT_CONNINFO")):
         return "PGLOG_AUDIT_CONNINFO"
     if _DRIVER.match(environ.get("DATABASE_URL", "")):
         return "DATABASE_URL"
+    return find_libpq_variable(environ)
+
+
+def find_libpq_variable(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the name of a variable of libpq's own that says which database an empty conninfo is, or None."""
     return next((name for name in _LIBPQ_VARIABLES if environ.get(name)), None)
+
+
+def is_blank(conninfo: str | None) -> bool:
+    """Tell whether *conninfo* names no database: to libpq it would be whichever its defaults are."""
+    return conninfo is None or not conninfo.strip()
 
 
 def name_source(conninfo: str) -> str:

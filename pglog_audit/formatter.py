@@ -187,8 +187,11 @@ class AuditFormatter(logging.Formatter):
 
     def with_context(self, given: Mapping[str, Any], record: logging.LogRecord) -> Mapping[str, Any]:
         """Return what the log call says, and what only it knows: the context, the request, the trace."""
-        context = current_context()
-        event = {**context, **given} if context else given
+        context, event = current_context(), given
+        if context:
+            event = {**context, **given}
+            if "message" in context and "message" not in given and record.msg is not None and self._sentence(record):
+                del event["message"]  # what the log call gives itself wins
         request_id = given.get("request_id")
         if not (type(request_id) is str and len(request_id) > LONGEST_NO_ID) and not is_id(request_id):
             event = self._with_request_id(event, record)

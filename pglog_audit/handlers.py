@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 _ON = ("1", "true", "yes", "on")
+_UNUSED_CONNINFO = "postgresql://"
+"""Of a handler that writes nothing: it neither looks for a database nor warns that there is none."""
 
 
 class AuditHandler(UnlockedHandler):
@@ -63,7 +65,8 @@ class AuditHandler(UnlockedHandler):
         self.is_enabled = enabled and os.environ.get("PGLOG_AUDIT_DISABLED", "").lower() not in _ON
         """Whether it was not told to write nothing."""
         # Without effect on anybody until the first record: no thread, no connection.
-        self._postgres_handler = PostgresHandler(conninfo if self.is_enabled or "pool" in options else "", **options)
+        given = conninfo if self.is_enabled or "pool" in options else _UNUSED_CONNINFO
+        self._postgres_handler = PostgresHandler(given, **options)
         self.options = self._postgres_handler.options
         self._writer: AuditQueueListener | None = None
         self._is_holding = False

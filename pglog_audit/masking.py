@@ -92,7 +92,7 @@ class Masker:
     :param mask: further names whose values are secrets (``"iban"``, ``"tax number"``).
     :param unmask: names that are none here: a whole name (``"page_token"``) or one of the built-in words.
     :param mask_with: the mask, or a callable that gets name and value and returns what is stored instead.
-    :raises ConfigurationError: a list of names is not one.
+    :raises ConfigurationError: a list of names is not one, or has what is no name.
     """
 
     def __init__(self, mask: Iterable[str] = (), unmask: Iterable[str] = (), mask_with: MaskWith = "***") -> None:
@@ -164,4 +164,8 @@ class Masker:
 def _names(option: str, names: Iterable[str]) -> frozenset[str]:
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ConfigurationError(f"{option} must be a list of names, not {names!r}")
-    return frozenset(" ".join(_words(str(name))) for name in names)
+    given = list(names)
+    for name in given:
+        if not (isinstance(name, str) and _words(name)):
+            raise ConfigurationError(f"{option} has {name!r}, which is no name: write words, as in {option}=['iban']")
+    return frozenset(" ".join(_words(name)) for name in given)

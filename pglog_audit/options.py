@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args
 from psycopg_pool import AsyncConnectionPool, AsyncNullConnectionPool, ConnectionPool
 
 from . import diagnostics
-from .conninfo import check_conninfo, find_conninfo
+from .conninfo import check_conninfo, find_conninfo, is_blank
 from .errors import ConfigurationError
 from .event import CALLER_FIELDS
 from .references import resolve
@@ -49,6 +49,8 @@ class HandlerOptions(TypedDict, total=False):
 
 
 _FORMATTER = ("request_id_from", "mask", "unmask", "mask_with", "service", "store_message")
+_LEAST_BYTES = 320 * 1024
+"""What an event of 256 KiB needs: in a queue, of which calls leave the last eighth, or behind a segment's header."""
 _NAMES = ("conninfo", "level", "enabled", *HandlerOptions.__annotations__)
 
 
@@ -107,6 +109,9 @@ def read_options(
     writing["pool"] = _pool(writing.get("pool"))
     if not (conninfo is None or isinstance(conninfo, str) or callable(conninfo)):
         raise ConfigurationError(f"conninfo is of type {type(conninfo).__name__}: it must be a string or a callable")
+    is_empty = isinstance(conninfo, str) and is_blank(conninfo)
+    if is_empty:
+        conninfo = None
     if writing["pool"] is None:
         conninfo = check_conninfo(conninfo) if isinstance(conninfo, str) else conninfo or find_conninfo()
     elif conninfo is not None:
@@ -117,8 +122,9 @@ def read_options(
         scheme = os.environ.get("DATABASE_URL", "").partition(":")[0]
         diagnostics.warn(
             "not configured",
-            "No database for the audit trail: events are not stored. Give conninfo, or set PGLOG_AUDIT_CONNINFO or "
+            "No database for the audit trail: events are not stored. Give conninfo%s, or set PGLOG_AUDIT_CONNINFO or "
             "DATABASE_URL%s",
+            ", which is empty" if is_empty else "",
             f", which names no PostgreSQL but {scheme}" if scheme else "",
         )
     return written, formatting
@@ -132,12 +138,14 @@ def _check_name(name: str) -> None:
 
 
 def _check_number(name: str, options: Mapping[str, Any], *, whole: bool) -> None:
-    value = options.get(name, 1)
+    value = options.get(name, _LEAST_BYTES)
     if name == "block_timeout" and (value is None or value == 0):
         return
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < float("inf"):
         raise ConfigurationError(f"{name} is {value!r}: it must be a {'whole ' if whole else ''}number above 0")
+    if name.endswith("max_bytes") and value < _LEAST_BYTES:
+        raise ConfigurationError(f"{name} is {value}, where the largest event never fits: give {_LEAST_BYTES} or more")
 
 
 def _check_hash(conninfo: Any) -> None:

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from . import page_cursor
 from .audit_event import EVENT_FIELDS, AuditEvent
 from .connections import in_utf8
-from .conninfo import check_conninfo, require_conninfo
+from .conninfo import check_conninfo, is_blank, require_conninfo
 from .errors import ConfigurationError, SchemaError
 from .event import Id
 from .gaps import Gaps
@@ -74,7 +74,7 @@ class AuditLog:
         table: str = "audit_log",
         columns: Mapping[str, str] | None = None,
     ) -> None:
-        if conninfo and pool is not None:
+        if pool is not None and not is_blank(conninfo):
             raise ConfigurationError("conninfo and pool are both given: name the database in one of them")
         self._connect = _opener(conninfo) if pool is None else _borrower(pool)
         self._table = check_table(table)
@@ -178,7 +178,7 @@ class AuditLog:
 
 
 def _opener(conninfo: str) -> _Connect:
-    found = check_conninfo(conninfo) if conninfo else require_conninfo("pass conninfo or pool")
+    found = require_conninfo("pass conninfo or pool") if is_blank(conninfo) else check_conninfo(conninfo)
     return lambda: psycopg.connect(in_utf8(found))
 
 

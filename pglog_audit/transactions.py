@@ -12,6 +12,7 @@ from uuid_utils import reseed_rng, uuid7
 from . import call_sites, captures, catalog, lines, their_connections
 from .audit_filter import AuditFilter
 from .call_sites import Place
+from .context import current_field
 from .errors import AuditError, ConfigurationError
 from .formatter import AuditFormatter
 from .log_calls import Logger, check_extra, check_logger, make_record
@@ -115,7 +116,7 @@ def _origin_of(route: Route) -> _Origin:
 def _snapshot(origin: _Origin, extra: Mapping[str, Any], message: str | None, place: Place) -> str:
     call_sites.hear(extra["audit"])
     if message is None:
-        extra = {**extra, "audit": {"message": None, **extra["audit"]}}
+        extra = {**extra, "audit": {"message": current_field("message"), **extra["audit"]}}
     record = make_record(origin.logger, logging.INFO, message or "", extra, place)
     for filtering in (origin.logger, origin.handler):
         passed: Any = filtering.filter(record)

@@ -13,14 +13,13 @@ from types import FrameType
 import click
 
 from ..audit_event import AuditEvent
-from ..conninfo import check_conninfo
 from ..demo.database import DemoDatabase, guest_database, private_database
 from ..demo.process import SiteProcess, running_site
 from ..demo.tour import Reply, Visitor, find_event, tour
 from ..errors import AuditError, ConfigurationError, SchemaError
 from ..timeline import MAX_LIMIT, AuditLog
 from .event_table import table_rows
-from .options import Once, examples
+from .options import Once, examples, given_conninfo
 from .screen import open_console, write
 from .times import with_zone
 
@@ -45,7 +44,7 @@ Ask the table:   psql {conninfo}   (TABLE {table};)
 @click.option("--keep", is_flag=True, help="Leave site and database running until Ctrl-C, and say how to use them.")
 @click.option(
     "--conninfo",
-    callback=lambda _context, _option, given: None if given is None else check_conninfo(given),
+    callback=given_conninfo,
     metavar="CONNINFO",
     help="Use this database instead of a private server: the demo makes a schema and a role there, and drops them at "
     "its end.",

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import click
 from rich.text import Text
 
-from ..conninfo import check_conninfo, require_conninfo
+from ..conninfo import require_conninfo
 from ..doctor import Examination, Target, check_spool, environment_origin, examine
 from ..errors import AuditError, ConfigurationError
 from ..finding import Finding
@@ -15,7 +15,7 @@ from ..options import WriterOptions, read_options
 from ..sql import check_table
 from .event_json import to_json_text
 from .logging_config import LoggingHalf, examine_logging
-from .options import NAME_IT, Once, column_option, examples
+from .options import NAME_IT, Once, column_option, examples, given_conninfo
 from .screen import open_console, stdout_encoding
 from .terminal import printable
 
@@ -35,7 +35,7 @@ _WRONG, _UNREACHABLE, _UNFIT = 1, 3, 4
 @click.option(
     "--conninfo",
     metavar="CONNINFO",
-    callback=lambda _context, _option, given: None if given is None else check_conninfo(given),
+    callback=given_conninfo,
     help="The database, as a URL or as libpq's key=value text. Default: that of the handler in --config, else the "
     "environment's.",
 )

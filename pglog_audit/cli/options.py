@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..conninfo import check_conninfo, require_conninfo
+from ..conninfo import check_conninfo, is_blank, require_conninfo
 from ..errors import ConfigurationError
 from ..sql import check_table
 from ..steps import STEPS
@@ -33,12 +33,17 @@ class Once(click.Command):
         return parser
 
 
-def _conninfo(_context: click.Context, _option: click.Parameter, given: str | None) -> str:
+def given_conninfo(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    """Return what ``--conninfo`` gives, checked, or None: for a command that has its own default."""
     if given is None:
-        return require_conninfo(NAME_IT)
-    if not given.strip():
+        return None
+    if is_blank(given):
         raise ConfigurationError(f"--conninfo is empty: {NAME_IT}, or leave it out")
     return check_conninfo(given)
+
+
+def _conninfo(context: click.Context, option: click.Parameter, given: str | None) -> str:
+    return require_conninfo(NAME_IT) if given is None else str(given_conninfo(context, option, given))
 
 
 def _table(_context: click.Context, _option: click.Parameter, given: str) -> str:

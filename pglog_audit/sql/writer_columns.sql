@@ -1,9 +1,21 @@
--- The columns that can be written: type and default as SQL, the base type's name, and whether this role may.
+-- The columns to write: type and default as SQL, the base type's name, whether this role may, and what keeps all out.
 SELECT a.attname,
        format_type(a.atttypid, a.atttypmod),
        pg_get_expr(d.adbin, d.adrelid),
        CASE WHEN a.atttypmod = -1 AND t.typtype <> 'd' THEN t.typname END,
-       has_column_privilege(c.oid, a.attnum, 'INSERT')
+       has_column_privilege(c.oid, a.attnum, 'INSERT'),
+       CASE
+           -- What the relation is, if it takes no value of the column from anybody. A look at a table would wait for
+           -- whoever locks it.
+           WHEN c.relkind IN ('r', 'p') THEN NULL
+           -- A bit for each command, 8 for INSERT. All three: PostgreSQL itself writes through the view, but into no
+           -- column that it computes, unless a trigger does that.
+           WHEN pg_relation_is_updatable(c.oid, true) & 8 = 0
+             OR (pg_relation_is_updatable(c.oid, false) = 28
+                 AND NOT c.relhastriggers
+                 AND NOT pg_column_is_updatable(c.oid, a.attnum, false))
+           THEN CASE c.relkind WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view' ELSE 'a foreign table' END
+       END
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid

@@ -1,5 +1,6 @@
 """The events that were captured, and the questions that a test has to them."""
 
+import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from uuid import UUID
 from ..audit_event import EVENT_FIELDS, AuditEvent
 from ..column_types import CHECKS, REFUSED, keep_refused
 from ..errors import ConfigurationError
-from ..event import ID_FIELDS, near_field
+from ..event import ID_FIELDS, OUTCOMES, near_field
 from ..libraries import find
 
 ID_TYPES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
@@ -45,7 +46,7 @@ class CapturedEvents(Sequence[AuditEvent]):
 
     A question names fields, columns of yours, or keys of the metadata that have no field. A mapping stands for each
     that has at least its keys with these values; ids may be UUIDs or text. A name that no event has, and that is nearly
-    that of a field, is a TypeError.
+    that of a field, is a TypeError; an outcome that no event can have is a ValueError.
 
     :param id_types: see :func:`~pglog_audit.testing.capture_audit`.
     :raises ConfigurationError: *id_types* names what is no id column, or no type of one.
@@ -146,6 +147,11 @@ class CapturedEvents(Sequence[AuditEvent]):
                     f"audit events have no field {name}: is it {near}? For a key of the metadata write "
                     f"metadata={{{name!r}: ...}}"
                 )
+        outcome = fields.get("outcome", OUTCOMES[0])
+        if not any(_is_same(outcome, known) for known in OUTCOMES):
+            likely = difflib.get_close_matches(str(outcome), OUTCOMES, 1)
+            meant = f" (is it {likely[0]}?)" if likely else ""
+            raise ValueError(f"no event has the outcome {outcome!r}{meant}: the outcomes are {', '.join(OUTCOMES)}")
 
     def _nearest(self, fields: Mapping[str, Any]) -> list[str]:
         """Return the lines that say that no event has *fields*."""

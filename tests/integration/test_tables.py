@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from pglog_audit import audit, schema
+from pglog_audit import SchemaError, audit, catalog, schema
 from tests.support import assert_exact, configure, counts, flush, log, stats, wait_until, warnings
 
 WRITER = "pglog_writer"
@@ -398,3 +398,63 @@ def test_a_dropped_table_that_is_made_anew_is_found(database):
     make(database, f"id uuid PRIMARY KEY, {SEVEN}")
     flush(logger)
     assert counts(database) == (5, 5)
+
+
+VIEWS = {
+    "simple": "CREATE VIEW seen AS SELECT id, occurred_at, action, metadata FROM audit_log",
+    "computed time": "CREATE VIEW seen AS SELECT id, action, metadata, now() AS recorded_at FROM audit_log",
+    "computed": "CREATE VIEW seen AS SELECT id, action, metadata, upper(service) AS loud FROM audit_log",
+    "distinct": "CREATE VIEW seen AS SELECT DISTINCT id, action, metadata FROM audit_log",
+    "trigger": """
+        CREATE VIEW seen AS SELECT DISTINCT id, action, metadata, upper(service) AS loud FROM audit_log;
+        CREATE FUNCTION keep() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$
+            BEGIN INSERT INTO audit_log (id, action) VALUES (NEW.id, NEW.action); RETURN NEW; END
+        $$;
+        CREATE TRIGGER keep INSTEAD OF INSERT ON seen FOR EACH ROW EXECUTE FUNCTION keep()""",
+    "materialized": "CREATE MATERIALIZED VIEW seen AS SELECT id, action FROM audit_log",
+    "foreign": """
+        CREATE EXTENSION file_fdw;
+        CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+        CREATE FOREIGN TABLE seen (id uuid, action text) SERVER files OPTIONS (filename '/dev/null')""",
+}
+
+
+@pytest.mark.parametrize("name", ["simple", "computed time", "trigger"])
+def test_a_view_that_takes_rows(database, name):
+    """PostgreSQL or a trigger writes through it, whatever it computes that is never written."""
+    for statement in (VIEWS[name], f"GRANT INSERT ON seen TO {WRITER}"):
+        database.execute(statement)
+    logger = configure(database.writer, table="seen")
+    log(logger, 3)
+    flush(logger)
+    assert stats(logger)["stored"] == 3
+    assert len(database.rows()) == 3
+
+
+@pytest.mark.parametrize("is_granted", [True, False])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("computed", "a view"),
+        ("distinct", "a view"),
+        ("materialized", "a materialized view"),
+        ("foreign", "a foreign table"),
+    ],
+)
+def test_a_relation_that_takes_no_rows(database, name, kind, is_granted):
+    """Whoever asks is told what it is, and not to grant what would be of no use."""
+    database.execute(VIEWS[name])
+    if is_granted:
+        database.execute(f"GRANT INSERT ON seen TO {WRITER}")
+    told = f"^seen in database {database.name} is {kind} that takes no events: name the table"
+    with psycopg.connect(database.writer) as connection, pytest.raises(SchemaError, match=told):
+        catalog.describe(connection, "seen", {})
+
+
+def test_the_view_for_people_takes_no_events(database, caplog):
+    """Events wait, and the warning says what the option table should not name."""
+    logger = configure(database.owner, table="audit_timeline")
+    log(logger, 1)
+    wait_until(lambda: "audit_timeline" in str(stats(logger)["problem"]))
+    assert "is a view that takes no events: name the table behind it with the option table" in caplog.text
+    assert stats(logger)["lost"] == {}

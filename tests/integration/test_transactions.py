@@ -290,6 +290,14 @@ def test_captured_it_inserts_nothing(orders):
     assert orders.rows() == []
 
 
+@pytest.mark.parametrize(("given", "stored"), [(None, "Cleared"), ("Placed", "Placed")])
+def test_the_message_of_the_context_is_for_an_event_without_one(orders, given, stored):
+    """The sentence of the call wins."""
+    with psycopg.connect(orders.writer) as connection, audit_context(message="Cleared"):
+        insert_event(connection, audit("order.place"), given)
+    assert [row["message"] for row in orders.rows()] == [stored]
+
+
 def test_a_value_that_its_column_refuses_does_not_cost_the_action(orders, caplog):
     """It is looked at before it is sent: a refusal would end the transaction."""
     with psycopg.connect(orders.writer) as connection:

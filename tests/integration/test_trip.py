@@ -166,7 +166,7 @@ def test_a_small_queue_loses_nothing_to_a_healthy_database(database, capacity, b
 
 def test_large_lines_fill_the_queue_by_their_bytes(database):
     """The bound in bytes makes callers wait like the one in lines."""
-    logger = configure(database.writer, max_bytes=200_000, block_timeout=None, flush_interval=0.01)
+    logger = configure(database.writer, max_bytes=320 * 1024, block_timeout=None, flush_interval=0.01)
     for _ in range(50):
         logger.info("Report kept", extra=audit("report.keep", metadata={"text": "x" * 90_000}))
     flush(logger)

@@ -7,6 +7,7 @@ import functools
 import gc
 import inspect
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import zip_longest
 from types import SimpleNamespace
@@ -125,6 +126,42 @@ def test_fields_can_be_set_meanwhile(events, logger):
         raise ValueError
     event = events.one(target_id=8, outcome="denied", message="No", seats=3, metadata={"a": 1, "b": 2})
     assert event.metadata["exception"] == "ValueError"
+
+
+class Broken(Mapping):
+    """A mapping that fails while it is read."""
+
+    def __getitem__(self, name):
+        raise RuntimeError(name)
+
+    def __iter__(self):
+        return iter("ab")
+
+    def __len__(self):
+        return 2
+
+
+class Endless(Broken, dict):
+    """A dict that fails before its first name."""
+
+    def __iter__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("broken", [Broken(), Endless()], ids=["items", "names"])
+@pytest.mark.parametrize("name", ["metadata", "changes"])
+def test_what_cannot_be_read_costs_no_event(events, logger, caplog, name, broken):
+    """It is marked in the row, as in that of a log call."""
+    with audit_action(logger, "order.place", **{name: broken}) as action:
+        action.change({"a": 1}, {"a": 2})
+    with audit_action(logger, "order.pay", metadata={"a": 1}) as action:
+        action.change({"a": 1}, {"a": 2})
+        action.set(**{name: broken})
+    unreadable = "__could_not_encode__"
+    marked = {"_value": unreadable} if name == "metadata" else {"_refused": {"changes": unreadable}}
+    for action in ("order.place", "order.pay"):
+        assert events.one(action=action, metadata=marked).metadata["duration_ms"] >= 0
+    assert "could not be read (RuntimeError)" in str(warnings(caplog))
 
 
 @dataclasses.dataclass

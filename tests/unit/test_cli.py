@@ -234,6 +234,15 @@ def test_an_option_given_twice_is_refused(option):
     assert "is given 2 times: give it once" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["init", "timeline", "doctor", "demo"])
+@pytest.mark.parametrize("conninfo", ["", " "])
+def test_an_empty_conninfo_is_no_database(command, conninfo):
+    """No command goes to whichever database libpq's defaults are because a script's variable is unset."""
+    result = CliRunner().invoke(cli, [command, "--conninfo", conninfo])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: --conninfo is empty: give --conninfo postgresql://")
+
+
 @pytest.mark.parametrize("option", ["--since", "--until", "--conninfo"])
 def test_an_empty_value_is_refused(option):
     """An unset variable of a script is not the same as no bound."""

@@ -94,7 +94,9 @@ class TestDirectory:
 class TestRoom:
     def test_nearly_full(self, directory) -> None:
         """What will soon lose events is wrong already."""
-        leave(directory)
+        spool = made(directory)
+        spool.append(events(1) * 10_000)
+        spool.close()
         size = sum(path.stat().st_size for path in segments(directory))
         assert checks(directory, spool_max_bytes=size * 2)["spool room"].status == "ok"
         assert checks(directory, spool_max_bytes=size + 1)["spool room"].status == "wrong"

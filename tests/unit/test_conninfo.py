@@ -18,6 +18,7 @@ OWN, URL, HOST = {"PGLOG_AUDIT_CONNINFO": "dbname=own"}, {"DATABASE_URL": "postg
         (OWN | HOST, "own"),
         (URL | HOST, "url"),
         ({"PGLOG_AUDIT_CONNINFO": ""} | URL, "url"),
+        ({"PGLOG_AUDIT_CONNINFO": " \n"} | URL, "url"),
         ({"PGLOG_AUDIT_CONNINFO": "postgresql+psycopg:///own"} | URL, "own"),
     ],
 )

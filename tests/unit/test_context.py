@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import json
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
-from pglog_audit import audit, audit_context, bind_audit_context
+from pglog_audit import AuditFormatter, audit, audit_context, audit_many, bind_audit_context
 from pglog_audit.context import (
     RequestContext,
     bind_late_context,
@@ -50,6 +51,25 @@ def test_blocks_nest():
         with audit_context(user_id=3, event_id=4):
             assert current_context() == {"user_id": 3, "tenant_id": 2, "event_id": 4}
         assert current_context() == {"user_id": 1, "tenant_id": 2}
+
+
+@pytest.mark.parametrize("context", [audit_context, request_context])
+def test_the_sentence_of_a_log_call_wins(context):
+    """The context's message stands where there is no sentence, and what an event says of its own over both."""
+    with capture_audit("shop") as events, context(message="Cleared"):
+        logging.getLogger("shop").info("%d sold", 5, extra=audit("seat.sell"))
+        logging.getLogger("shop").error("5 lost", extra=audit("seat.lose"))
+        logging.getLogger("shop").info("", extra=audit("seat.clean"))
+        audit_many("shop", "Released", [audit("seat.release"), audit("seat.keep", message="Kept")])
+        audit_many("shop", None, [audit("seat.free")])
+    assert [event.message for event in events] == ["5 sold", "5 lost", "Cleared", "Released", "Kept", "Cleared"]
+
+
+def test_the_message_of_the_context_stands_where_no_sentence_is_stored():
+    """It is no part of the log call, whose arguments may be secret."""
+    record = logging.makeLogRecord({"msg": "hunter2", "levelno": logging.INFO, "audit": {"action": "a.b"}})
+    with audit_context(message="Cleared"):
+        assert json.loads(AuditFormatter(store_message=False).format(record))["message"] == "Cleared"
 
 
 def test_a_block_ends_with_an_exception():

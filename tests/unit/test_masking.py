@@ -143,6 +143,14 @@ def test_names_may_come_from_any_iterable():
 
 
 @pytest.mark.parametrize("option", ["mask", "unmask"])
+@pytest.mark.parametrize("name", [1, None, "", " ", "-", "7", b"iban"])
+def test_names_that_are_none_are_refused(option, name):
+    """What has no word in it is the name of nothing; the error says which, and how to write one."""
+    with pytest.raises(ConfigurationError, match=rf"^{option} has {name!r}, which is no name: write words"):
+        Masker(**{option: ["iban", name]})
+
+
+@pytest.mark.parametrize("option", ["mask", "unmask"])
 @pytest.mark.parametrize("names", ["iban", 5, None, True])
 def test_names_that_are_no_list_are_refused(option, names):
     """A single text is refused: its letters would be taken for names."""

@@ -3,19 +3,27 @@
 import asyncio
 import logging
 from logging.config import ConvertingDict
+from queue import SimpleQueue
 from types import SimpleNamespace
+from uuid import UUID
 
 import psycopg_pool
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pglog_audit import AuditHandler, PostgresHandler
-from pglog_audit.errors import ConfigurationError
+from pglog_audit import AuditHandler, PostgresHandler, lines
+from pglog_audit.careful_lines import MAX_LINE
+from pglog_audit.connections import find_target
+from pglog_audit.errors import ConfigurationError, UnreachableError
 from pglog_audit.event import CALLER_FIELDS
+from pglog_audit.line_queue import LineQueue
 from pglog_audit.options import HandlerOptions, WriterOptions, check_pool, read_options
+from pglog_audit.spool import Spool
+from tests.support import warnings
 
 OPTIONS = sorted(HandlerOptions.__annotations__)
 WHOLE = ["capacity", "max_bytes", "batch_size"]
+LEAST_BYTES = 320 * 1024
 SECONDS = ["flush_interval", "block_timeout", "connect_timeout", "write_timeout", "shutdown_timeout"]
 
 
@@ -99,7 +107,26 @@ def test_the_block_timeout(value):
 @pytest.mark.parametrize("option", [*WHOLE, *SECONDS])
 def test_a_number_is_taken(option):
     """Sizes and times in range arrive."""
-    assert getattr(read(**{option: 7}), option) == 7
+    value = LEAST_BYTES if option == "max_bytes" else 7
+    assert getattr(read(**{option: value}), option) == value
+
+
+@pytest.mark.parametrize("option", ["max_bytes", "spool_max_bytes"])
+@pytest.mark.parametrize("value", [1, LEAST_BYTES - 1])
+def test_too_little_room_for_one_event(tmp_path, option, value):
+    """Bytes in which the largest event never fits would lose it each time; the error says how many it needs."""
+    with pytest.raises(ConfigurationError, match=f"^{option} is {value}, where .* never fits: give {LEAST_BYTES} or"):
+        read(spool=tmp_path / "spool", **{option: value})
+
+
+def test_the_least_room_is_enough_for_one_event(tmp_path):
+    """The largest event is queued without a wait, and its line fits on disk."""
+    line_queue = LineQueue(SimpleQueue(), 1000, LEAST_BYTES)
+    line_queue.is_attended = True
+    assert line_queue.put_at_once("x" * MAX_LINE)
+    spool = Spool(tmp_path / "spool", "dbname=app", "writer", max_bytes=LEAST_BYTES)
+    assert spool.append([lines.whole("{" + "x" * (MAX_LINE - 1), 2**63, str(UUID(int=0)))]) == 1
+    spool.close()
 
 
 @pytest.mark.parametrize("table", ["log", "audit.log", "My Schema.Audit-Log"])
@@ -202,6 +229,29 @@ def test_the_environment_stands_in(monkeypatch, environ, dbname):
     assert conninfo_to_dict(read("dbname=given").conninfo)["dbname"] == "given"
 
 
+@pytest.mark.parametrize("conninfo", ["", " \n"])
+def test_an_empty_conninfo_is_none(monkeypatch, caplog, pool, conninfo):
+    """What an unset variable gave leads to no database but that of the environment or the pool, or to a warning."""
+    assert read(conninfo, pool=pool).conninfo is None
+    assert not read(conninfo).configured
+    [warning] = warnings(caplog)
+    assert "Give conninfo, which is empty, or set PGLOG_AUDIT_CONNINFO" in warning
+    monkeypatch.setenv("PGHOST", "db")
+    assert read(conninfo).conninfo == ""
+    monkeypatch.setenv("PGLOG_AUDIT_CONNINFO", "dbname=own")
+    assert read(conninfo).conninfo == "dbname=own"
+
+
+@pytest.mark.parametrize("answer", ["", " ", None])
+def test_a_callable_that_names_no_database(monkeypatch, answer):
+    """It leads to libpq's variables at most, never to libpq's defaults, and may say more the next time."""
+    options = read(lambda: answer)
+    with pytest.raises(UnreachableError, match="neither PGHOST, PGSERVICE nor PGDATABASE names a database"):
+        find_target(options)
+    monkeypatch.setenv("PGDATABASE", "app")
+    assert find_target(options) == ("", {})
+
+
 @pytest.mark.parametrize("url", [None, "mysql://app@db/app"])
 def test_no_database_is_one_warning(monkeypatch, caplog, url):
     """Without a database there is nothing to write to: one warning says what to set, and logging goes on."""
@@ -284,7 +334,9 @@ def test_a_pools_name_that_leads_nowhere(reference):
     ("option", "value"),
     [
         ("mask", "iban"),
+        ("mask", [1]),
         ("unmask", 5),
+        ("unmask", [""]),
         ("mask_with", 5),
         ("mask_with", "no_such_module:mask"),
         ("request_id_from", "request_id"),

@@ -269,6 +269,31 @@ def test_a_misspelt_field_is_refused(events, ask):
     events.none(metadata={"outcme": "success"})
 
 
+@pytest.mark.parametrize("ask", ["matching", "has", "one", "none"])
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        ("failed", r"'failed' \(is it failure\?\)"),
+        ("Success", r"'Success' \(is it success\?\)"),
+        ("ok", "'ok'"),
+        (None, "None"),
+    ],
+)
+def test_an_outcome_that_there_is_not_is_refused(events, ask, outcome, told):
+    """No event would ever have it, and one that was logged with it is stored as unknown."""
+    with pytest.raises(ValueError, match=f"^no event has the outcome {told}: the outcomes are success, failure, de"):
+        getattr(events, ask)(outcome=outcome)
+
+
+class Ending(Enum):
+    GOOD = "success"
+
+
+def test_an_outcome_may_be_an_enums(events):
+    """As it may in the log call."""
+    assert events.has(outcome=Ending.GOOD)
+
+
 def test_a_name_that_an_event_has_is_no_mistake(logger):
     """Though it is near a field's, which the log call warned of."""
     with capture_audit() as events:
