@@ -11,7 +11,15 @@ from pglog_audit import AuditFormatter
 from pglog_audit.careful_lines import MAX_LINE
 from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
 from pglog_audit.finishing import finish_all
-from tests.properties.strategies import any_json, any_text, names, plain_text, python_objects
+from tests.properties.strategies import (
+    any_json,
+    any_text,
+    hashable,
+    names,
+    plain_text,
+    python_objects,
+    texts_with_secrets,
+)
 
 formatter = AuditFormatter()
 TEXTS = sorted(CALLER_FIELDS - JSON_FIELDS - {"action", "occurred_at"})
@@ -67,3 +75,11 @@ def test_many_at_once_are_what_each_is(said):
     snapshots = [formatter.snapshot(record) for record in records]
     finish_all(snapshots)  # so that the names are known, and all are finished as a whole
     assert list(map(json.loads, finish_all(snapshots))) == list(map(json.loads, map(formatter.format, records)))
+
+
+@given(st.dictionaries(hashable, st.just("hunter2"), max_size=4))
+def test_keys_of_any_kind_are_all_there(metadata):
+    """Keys of whatever type are as many as they were, each with its value or a mask."""
+    stored = snapshot({"action": "a.b", "metadata": metadata}).get("metadata", {})
+    assert len(stored.keys() - {"_cleaned"}) == len(metadata)
+    assert "None" not in stored or None in metadata
