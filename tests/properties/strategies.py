@@ -21,6 +21,11 @@ plain_text = st.text(st.characters(codec="utf-8", exclude_characters="\0=:"), ma
 )
 """Text that is stored as it is."""
 
+_signs = """Authorization authorization AUTHOR\u0130ZATION Bearer Basic token password page hunter2
+    -- - = : ' " { } [ ] ( ) < > , ; :// @ \\ \\" \\'""".split()
+texts_with_secrets = st.lists(st.sampled_from([*_signs, " ", "\t", "\r\n", "\u2028"]), max_size=8).map("".join)
+"""Text that is nearly, or quite, what is masked."""
+
 names = plain_text.filter(lambda name: not _masker.is_secret(name))
 
 numbers = st.integers() | st.integers(-(10**300), 10**300) | st.floats(allow_nan=False, allow_infinity=False)
