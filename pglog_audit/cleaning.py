@@ -11,8 +11,9 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from datetime import date, time
-from enum import Enum
+from enum import Enum, EnumMeta
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _QUOTED_NAME = re.compile(r"""(?:'|\\")(?:\s|\\[a-z][\da-f]*){0,8}:""")
 """The end of a name that was printed, or is JSON, inside a text of JSON; a white space may be escaped."""
 _ARRAYS = (list, tuple, Set, deque)
+_PLAIN_KEYS = (str, bytes, int, float, UUID, date, time)
 _UNREADABLE = "__could_not_encode__"
 
 
@@ -161,15 +163,18 @@ class Cleaning:
         try:
             return self._converted(value, depth)
         except Exception as error:  # noqa: BLE001 - any code of the caller's objects may run here, and a row must come of it
-            self._mark(f"{type(value).__name__} could not be read ({type(error).__name__})")
-            return _UNREADABLE
+            return self._unreadable(value, error)
+
+    def _unreadable(self, value: Any, error: Exception) -> str:
+        self._mark(f"{type(value).__name__} could not be read ({type(error).__name__})")
+        return _UNREADABLE
 
     def _converted(self, value: Any, depth: int) -> Any:
         match value:
             case None | bool():
                 return value
             case Enum():
-                return self._value(value.value, depth + 1) if depth < _MAX_DEPTH else None
+                return self._value(value.value, depth + 1) if depth <= _MAX_DEPTH else None
             case str():
                 return self._text(value)
             case int():
@@ -205,8 +210,9 @@ class Cleaning:
             while name in result:  # 1 and "1" are two keys in Python
                 name = f"{name}_{len(result)}"
                 self._mark("names made different")
-            secret = self._masker.is_secret(name)
-            result[name] = self._value(self._masker.mask(name, value) if secret else value, depth + 1)
+            result[name] = self._value(
+                self._masker.mask(name, value) if self._is_secret(key, name) else value, depth + 1
+            )
         return result
 
     def _array(self, values: Iterable[Any], depth: int) -> list[Any]:
@@ -221,13 +227,34 @@ class Cleaning:
 
     def _name(self, key: Any) -> str:
         if not issubclass(type(key), str):
-            key = self._value(key, _MAX_DEPTH)
-            key = orjson.dumps(key).decode() if isinstance(key, orjson.Fragment) else str(key)
+            try:
+                key = self._key(key)
+            except Exception as error:  # noqa: BLE001 - as for a value
+                key = self._unreadable(key, error)
         name = self._text(key, _MAX_NAME)
         if len(name) > _MAX_NAME:
             self._mark("name cut")
         self._left -= len(name)
         return name[:_MAX_NAME]
+
+    def _key(self, key: Any) -> str:
+        """Return the text of *key*, which is none."""
+        plain = key.value if isinstance(key, Enum) and isinstance(key.value, _PLAIN_KEYS) else key
+        if isinstance(plain, str):
+            return plain
+        if isinstance(plain, bytes):
+            with suppress(UnicodeDecodeError):
+                return plain.decode()
+        if isinstance(plain, (*_ARRAYS, Enum, EnumMeta)) or _items(plain) is not None:
+            self._mark(f"{type(key).__name__} as a name")
+            return str(plain)
+        known = self._converted(plain, 0)
+        return orjson.dumps(known).decode() if isinstance(known, orjson.Fragment) else str(known)
+
+    def _is_secret(self, key: Any, name: str) -> bool:
+        """Tell whether *name* is that of a secret, or that of the Enum's member that *key* is."""
+        is_secret = self._masker.is_secret
+        return is_secret(name) or (issubclass(type(key), Enum) and is_secret(str(key._name_)))
 
     def _text(self, value: str, limit: int | None = None) -> str:
         text = value if type(value) is str else str.__str__(value)

@@ -67,14 +67,28 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATOR = re.compile(r"[\W_]+")
 
 # A text of 256 kB must not take quadratic time: a name begins at a border and is at most 64 long.
-# "name=", and "'name': " as a dict or JSON that was printed has it.
-_ASSIGNMENT = re.compile(r"""(?<![\w.\-])([A-Za-z_][\w.\-]{0,63})(?:=|["']\s{0,8}:\s{0,8})""")
-# Also as repr() writes it, b'...' and ['...', and without the closing quote, which may have been cut off.
-_VALUE = re.compile(
-    r"""[bru(\[{]{0,2}(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$))|[^\s&;,#"'<>]+""", re.DOTALL
-)
+# "name=" and "--name=", and "'name': " as a dict or JSON that was printed has it, and with backslashes JSON in JSON.
+_ASSIGNMENT = re.compile(r"""(?<![\w.\-])-*([A-Za-z_][\w.\-]{0,63})(?:=|\\*["']\s{0,8}:\s{0,8})""")
+# What has an end of its own, as repr() writes it: b'...', [...], {...} and Token(...).
+_ENCLOSED = re.compile(r"""[bru]{0,2}(?=\\*["'])|[A-Za-z_][\w.]*(?=\()|(?=[(\[{])""")
+_SIGN = re.compile(r"""(?<!\\)(\\*)(["'])|([(\[{])|[)\]}]""")
+_WORD = re.compile(r"""[^\s&;,#"'<>]+|<[^>]*>?""")
+# A password may go on behind a bracket of its own; a bracket of what stands around it is left.
+_AFTER_BRACKET = re.compile(r"""(?:[)\]}]*[^\s&;,#"'<>)\]}])*""")
+
 _BEARER = re.compile(r"""\b(bearer)\s+[^\s"',;]+""", re.IGNORECASE)
-_HEADER = re.compile(r"""\b(authorization\s?:\s?[\w-]{1,32})\s+[^\s"',;]+""", re.IGNORECASE)
+_SCHEMES = "apikey|aws4-hmac-sha256|basic|bearer|digest|negotiate|oauth|token"
+# The quote behind 'Basic aGk6eA=' is not one of 'Token token="..."'.
+_PARAMETER = r"""[\w-]{1,64}=(?:"(?![\s,;)\]}])[^"]*"|[^\s"',;=][^\s"',;]*)"""
+_CREDENTIAL = rf"""(?:{_PARAMETER}(?:\s{{0,8}},\s{{0,8}}{_PARAMETER})*|[^\s"',;]+)"""
+# A first word that is unknown may be the scheme or the secret: both it and the next one go, but no other line's.
+# Without a blank it stays: in JSON without one nobody looks for a header.
+_HEADER = re.compile(
+    rf"""\b(authorization\s{{0,8}})(?:([:=]\s{{0,8}}(?:{_SCHEMES})\s+){_CREDENTIAL}"""
+    rf"""|(:[^\S\r\n]{{1,8}})(?!(?:denied|failed|granted|missing|none|null|ok|required)\b)"""
+    rf"""{_CREDENTIAL}(?:[^\S\r\n]+{_CREDENTIAL})?)""",
+    re.IGNORECASE,
+)
 # Up to the last "@", which people forget to encode; or to where a long text was cut.
 _USERINFO = re.compile(r"(://[^\s/:@]*:)[^\s/]+(@|…$)")
 
@@ -143,9 +157,9 @@ class Masker:
         return self._mask_with if isinstance(self._mask_with, str) else self._mask_with(name, value)
 
     def mask_text(self, text: str) -> str:
-        """Mask ``Bearer …``, ``token=…``, ``"token": …`` and the password of a URL inside *text*."""
+        """Mask ``Authorization: …``, ``token=…``, ``"token": …`` and the password of a URL inside *text*."""
         # First, because the blank after "Bearer" would end the value of "authorization=Bearer ...".
-        text = _BEARER.sub(r"\1 ***", _HEADER.sub(r"\1 ***", text))
+        text = _BEARER.sub(r"\1 ***", _HEADER.sub(r"\1\2\3***", text))
         if "=" in text or ":" in text:
             text = self._mask_assignments(text)
         return _USERINFO.sub(r"\1***\2", text) if "://" in text else text
@@ -155,10 +169,42 @@ class Masker:
         begin = 0
         # The value of a name that is no secret is searched too: "url=https://host/?token=...".
         for match in _ASSIGNMENT.finditer(text):
-            if match.start() >= begin and self.is_secret(match[1]) and (value := _VALUE.match(text, match.end())):
-                kept += [text[begin : match.end()], "***"]
-                begin = value.end()
+            if match.start() >= begin and self.is_secret(match[1]):
+                end = _end_of_value(text, match.end())
+                if end > match.end():
+                    kept += [text[begin : match.end()], "***"]
+                    begin = end
         return "".join((*kept, text[begin:]))
+
+
+def _end_of_value(text: str, begin: int) -> int:
+    """Return where the value at *begin* ends; *begin* if there is none."""
+    enclosed = _ENCLOSED.match(text, begin)
+    if enclosed:
+        begin = _end_of_enclosed(text, enclosed.end())
+        if text[enclosed.end()] not in "([{":
+            return begin
+    word = (_AFTER_BRACKET if enclosed else _WORD).match(text, begin)
+    return word.end() if word else begin
+
+
+def _end_of_enclosed(text: str, begin: int) -> int:
+    """Return where the quote or bracket at *begin* is closed; the end of *text* if it never is, as where it was cut."""
+    quote, depth = None, 0
+    for sign in _SIGN.finditer(text, begin):
+        if quote is None and not sign[2]:
+            depth += 1 if sign[3] else -1
+        elif quote is None:
+            quote = sign
+        elif sign[2] == quote[2]:
+            if len(sign[1]) <= len(quote[1]):
+                quote = None
+            # A quote inside has more backslashes; where there are yet more, nobody knows which brackets count.
+            elif depth and len(sign[1]) != 2 * len(quote[1]) + 1:
+                return len(text)
+        if quote is None and depth <= 0:
+            return sign.end()
+    return len(text)
 
 
 def _names(option: str, names: Iterable[str]) -> frozenset[str]:

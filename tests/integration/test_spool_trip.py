@@ -332,9 +332,13 @@ def test_no_secret_lies_in_the_journal(database, spool, locked):
     logger.info("Read", extra=audit("page.read", metadata={"url": "https://ada:hunter2@host/"}))
     logger.info("Read", extra=audit("page.read", colour="token=hunter2"))
     logger.info('Refused: {"password" : "hunter2"}', extra=audit("page.read"))
+    logger.info("Authorization: hunter2", extra=audit("page.read"))
+    logger.info("Read", extra=audit("page.read", metadata={"command": "run --password=hunter2", "n": 1}))
+    logger.info("Read", extra=audit("page.read", metadata={"n": json.dumps(json.dumps({"token": "hunter2"}))}))
+    logger.info("Read", extra=audit("page.read", metadata={b"password": "hunter2"}))
     written = b"".join(path.read_bytes() for path in spool.rglob("*") if path.is_file())
-    assert written.count(b"page.read") == 14
+    assert written.count(b"page.read") == 18
     assert b"hunter2" not in written
     locked.close()
     flush(logger)
-    assert_exact(database, 14)
+    assert_exact(database, 18)

@@ -21,6 +21,11 @@ plain_text = st.text(st.characters(codec="utf-8", exclude_characters="\0=:"), ma
 )
 """Text that is stored as it is."""
 
+_signs = """Authorization authorization AUTHOR\u0130ZATION Bearer Basic token password page hunter2
+    -- - = : ' " { } [ ] ( ) < > , ; :// @ \\ \\" \\'""".split()
+texts_with_secrets = st.lists(st.sampled_from([*_signs, " ", "\t", "\r\n", "\u2028"]), max_size=8).map("".join)
+"""Text that is nearly, or quite, what is masked."""
+
 names = plain_text.filter(lambda name: not _masker.is_secret(name))
 
 numbers = st.integers() | st.integers(-(10**300), 10**300) | st.floats(allow_nan=False, allow_infinity=False)
@@ -71,7 +76,14 @@ def _cyclic(value: Any) -> list[Any]:
 
 
 keys = any_text | st.integers() | st.booleans() | st.none() | st.floats() | st.binary(max_size=5) | st.uuids()
-_hashable = keys | st.tuples(keys, keys) | st.dates() | st.decimals(allow_nan=False)
+hashable = (
+    keys
+    | st.tuples(keys, keys)
+    | st.frozensets(keys, max_size=2)
+    | st.sampled_from(Colour)
+    | st.dates()
+    | st.decimals(allow_nan=False)
+)
 _leaves = (
     st.none()
     | st.booleans()
@@ -89,8 +101,8 @@ _leaves = (
     | st.complex_numbers()
     | st.ip_addresses()
     | st.builds(range, st.integers(0, 5))
-    | st.sets(_hashable, max_size=3)
-    | st.frozensets(_hashable, max_size=3)
+    | st.sets(hashable, max_size=3)
+    | st.frozensets(hashable, max_size=3)
     | st.sampled_from([Colour.RED, Colour, Node, len, NotImplemented, ..., math, 2**5000, -(2**70)])
     | st.builds(Unreadable)
     | st.builds(object)
@@ -101,7 +113,7 @@ _leaves = (
 
 
 def _containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    mapping = st.dictionaries(_hashable, inner, max_size=3)
+    mapping = st.dictionaries(hashable, inner, max_size=3)
     return (
         st.lists(inner, max_size=3)
         | st.tuples(inner, inner)

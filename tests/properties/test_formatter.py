@@ -4,14 +4,23 @@ import json
 import logging
 from collections import OrderedDict
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pglog_audit import AuditFormatter
 from pglog_audit.careful_lines import MAX_LINE
 from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
 from pglog_audit.finishing import finish_all
-from tests.properties.strategies import any_json, any_text, names, plain_text, python_objects
+from pglog_audit.masking import Masker
+from tests.properties.strategies import (
+    any_json,
+    any_text,
+    hashable,
+    names,
+    plain_text,
+    python_objects,
+    texts_with_secrets,
+)
 
 formatter = AuditFormatter()
 TEXTS = sorted(CALLER_FIELDS - JSON_FIELDS - {"action", "occurred_at"})
@@ -67,3 +76,22 @@ def test_many_at_once_are_what_each_is(said):
     snapshots = [formatter.snapshot(record) for record in records]
     finish_all(snapshots)  # so that the names are known, and all are finished as a whole
     assert list(map(json.loads, finish_all(snapshots))) == list(map(json.loads, map(formatter.format, records)))
+
+
+@settings(max_examples=1000)
+@given(texts_with_secrets, st.sampled_from(["msg", "user_label", "metadata"]))
+def test_a_journal_gets_nothing_that_would_be_masked(text, place):
+    """What goes to a disk as it was given has no text that the masker would change, wherever it stands."""
+    audit = {"action": "a.b"} | {"user_label": {"user_label": text}, "metadata": {"metadata": {"x": text}}}.get(
+        place, {}
+    )
+    record = logging.makeLogRecord({"msg": text if place == "msg" else "Read", "levelno": logging.INFO, "audit": audit})
+    assert isinstance(formatter.recordable(record), str) or Masker().mask_text(text) == text
+
+
+@given(st.dictionaries(hashable, st.just("hunter2"), max_size=4))
+def test_keys_of_any_kind_are_all_there(metadata):
+    """Keys of whatever type are as many as they were, each with its value or a mask."""
+    stored = snapshot({"action": "a.b", "metadata": metadata}).get("metadata", {})
+    assert len(stored.keys() - {"_cleaned"}) == len(metadata)
+    assert "None" not in stored or None in metadata

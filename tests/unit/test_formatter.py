@@ -8,7 +8,7 @@ from collections import ChainMap, OrderedDict, UserDict, deque, namedtuple
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag, IntEnum
 from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -615,6 +615,98 @@ def test_keys_that_are_no_text(key):
     stored = snapshot({"action": "a.b", key: "x"})
     assert stored["action"] == "a.b"
     assert list(stored["extra"].values()) == ["x"]
+
+
+class Setting(Enum):
+    """Names of settings, as an application's own keys have them."""
+
+    COLOUR = "colour"
+    LIMIT = 1
+    PAIR = (1, 2)
+    PASSWORD = 2
+    OTHER = "api_key"
+    SECRET = (3,)
+    RAW = b"raw"
+
+
+Place = namedtuple("Place", "row column")
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (Setting.COLOUR, "colour"),
+        (Setting.LIMIT, "1"),
+        (Setting.RAW, "raw"),
+        (IntEnum("Level", "LOW").LOW, "1"),
+        (Flag("Right", "READ WRITE")(3), "3"),
+        (Enum("Text", {"A": "a"}, type=str).A, "a"),
+        ("größe".encode(), "größe"),
+        (b"\xff\xfe", "__4="),
+        (UUID(int=4), "00000000-0000-0000-0000-000000000004"),
+    ],
+    ids=str,
+)
+def test_keys_that_have_a_name(key, name):
+    """A member of an Enum is stored as its value, bytes as the text that they are."""
+    assert metadata({key: 1}) == {"x": {name: 1}}
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "kind"),
+    [
+        (Setting.PAIR, "Setting.PAIR", "Setting"),
+        (Setting, "<enum 'Setting'>", type(Setting).__name__),
+        ((0, "a"), "(0, 'a')", "tuple"),
+        (Place(1, 2), "Place(row=1, column=2)", "Place"),
+        (frozenset([1]), "frozenset({1})", "frozenset"),
+    ],
+    ids=str,
+)
+def test_keys_that_are_printed(key, name, kind):
+    """Any other key is stored as its text, and the row says so."""
+    assert metadata({key: 1}) == {"x": {name: 1}, "_cleaned": [f"metadata: {kind} as a name"]}
+
+
+@pytest.mark.parametrize(
+    "key", [Setting.OTHER, Setting.PASSWORD, Setting.SECRET, b"password", ("user", "password")], ids=str
+)
+def test_keys_that_name_a_secret(key):
+    """A secret is masked under the name of its key, and under that of the Enum's member, whatever their type."""
+    assert list(metadata({key: "hunter2"})["x"].values()) == ["***"]
+
+
+def test_a_secret_in_a_key():
+    """What a key prints is masked, too."""
+    key = dataclass(frozen=True)(type("Login", (), {"__annotations__": {"password": str}}))("hunter2")
+    assert "hunter2" not in json.dumps(metadata({key: 1}))
+
+
+def test_keys_of_several_types_that_become_the_same():
+    """Nothing is lost where an Enum's member has the text of another key."""
+    stored = metadata({Setting.LIMIT: "member", 1: "number", "1": "text", b"1": "bytes"})
+    assert sorted(stored["x"].values()) == ["bytes", "member", "number", "text"]
+    assert stored["_cleaned"] == ["metadata: names made different"]
+
+
+def test_a_key_that_cannot_be_printed():
+    """A key that holds what raises is told, and its value kept."""
+
+    class Unprintable:
+        def __repr__(self):
+            raise RuntimeError
+
+    stored = metadata({(Unprintable(),): 1, "b": 2})
+    assert sorted(stored["x"].values()) == [1, 2]
+    assert "metadata: tuple could not be read (RuntimeError)" in stored["_cleaned"]
+
+
+def test_a_deep_member_of_an_enum():
+    """On the last level that is kept stands the member's value."""
+    value = Setting.COLOUR
+    for _ in range(98):
+        value = [value]
+    assert "colour" in json.dumps(metadata(value))
 
 
 # Whatever is logged is stored

@@ -294,6 +294,35 @@ def test_an_interrupt_passes_through_a_callable():
         "https://ann:a:hunter2@example.org/",
         "https://a/ https://ann:hunter2@example.org/",
         "https://ann:hunter2…",
+        "--password=hunter2",
+        "run --api-key=hunter2 now",
+        "psql --db-password='hun hunter2'",
+        "java -Dspring.datasource.password=hunter2",
+        "['run', '--token=hunter2']",
+        "{'--token': 'hunter2'}",
+        "Authorization: hunter2",
+        "AUTHORIZATION: hunter2",
+        "'authorization: hunter2'",
+        "Authorization: hunter2 Host: x",
+        "Authorization: Own hunter2",
+        "Authorization:\thunter2",
+        "authorization=Basic hunter2",
+        'Authorization: token="hun hunter2"',
+        'Authorization: Token token="hunter2"',
+        'Authorization: Digest username="ann", realm="a b", response="hunter2"',
+        "Authorization: AWS4-HMAC-SHA256 Credential=A/1, SignedHeaders=host, Signature=hunter2",
+        "{'tokens': ['x', 'hunter2']}",
+        "User(tokens=('x', 'hunter2'))",
+        "User(password=Secret('hunter2'))",
+        "{'token': <Token: hunter2>}",
+        "{'token': {'x': '}', 'y': [1, {'z': 'hunter2'}]}}",
+        "{'token': {'x': \"it's }\", 'y': 'hunter2'}}",
+        "{'token': {'x': 'cut', 'y': 'hunter2",
+        "password=a(b)hunter2",
+        "password={a}hunter2",
+        "password=a(hunter2 and the text was cut",
+        str({"a": json.dumps({"password": 'a"hunter2'})}),
+        str({"a": json.dumps({"password": 'a\\"hunter2'})}),
     ],
 )
 def test_a_secret_inside_a_text_is_masked(text):
@@ -325,6 +354,14 @@ def test_a_secret_inside_a_text_is_masked(text):
         "password=",
         "password= ",
         "://",
+        "use --password or --token",
+        "a--b - c -- d",
+        "the token (a text) is {short}",
+        "authorization: denied for user 5",
+        "Authorization: required",
+        "needs authorization:\n- admin",
+        "authorization:",
+        r'"{\"page\": \"1\"}"',
     ],
 )
 def test_a_text_without_a_secret_is_left(text):
@@ -342,6 +379,12 @@ def test_a_text_without_a_secret_is_left(text):
         ("postgresql://app:pw@db:5432/app", "postgresql://app:***@db:5432/app"),
         ("Bearer abc, then more", "Bearer ***, then more"),
         ("url=https://x/?token=abc&page=2", "url=https://x/?token=***&page=2"),
+        ("run --password=abc --page=2", "run --password=*** --page=2"),
+        ("Authorization: abc\r\nHost: x", "Authorization: ***\r\nHost: x"),
+        ("Authorization: Basic\r\n abc", "Authorization: Basic\r\n ***"),
+        ('curl -H "Authorization: Basic YWI=" https://x -d "y"', 'curl -H "Authorization: Basic ***" https://x -d "y"'),
+        ("f(token=(1, 'abc'), page=2)", "f(token=***, page=2)"),
+        ("User(password=Secret('abc'), id=3)", "User(password=***, id=3)"),
     ],
 )
 def test_only_the_secret_is_masked(text, masked):
@@ -353,6 +396,35 @@ def test_added_and_removed_names_count_inside_texts():
     """The user's names are used for assignments inside a text too."""
     masker = Masker(mask=["iban"], unmask=["page_token"])
     assert masker.mask_text("iban=DE12&page_token=3") == "iban=***&page_token=3"
+
+
+@pytest.mark.parametrize("secret", ["hunter2", 'a"hunter2', {"a": "hunter2"}, [["x", {"a": 'x"}]hunter2'}]]])
+@pytest.mark.parametrize("levels", range(5))
+def test_json_inside_json_is_masked(secret, levels):
+    """However often JSON was made a text of JSON, a secret is masked to its end, and its neighbours can be read."""
+    text = json.dumps({"before": 1, "token": secret, "after": 2})
+    for _ in range(levels):
+        text = json.dumps(text)
+    masked = Masker().mask_text(text)
+    assert "hunter2" not in masked
+    assert "before" in masked
+    assert "after" in masked
+
+
+@pytest.mark.parametrize("levels", range(5))
+def test_a_backslash_at_the_end_of_a_secret_hides_no_other(levels):
+    """Where a backslash could escape the quote or not, more is masked rather than less."""
+    text = json.dumps({"token": 'a"hunter2\\', "page": "x", "password": "hunter2"})
+    for _ in range(levels):
+        text = json.dumps(text)
+    assert "hunter2" not in Masker().mask_text(text)
+
+
+@pytest.mark.parametrize("printed", [str, json.dumps])
+def test_a_nested_value_is_masked_to_its_end(printed):
+    """A dict under a secret's name is masked as a whole, and no further."""
+    masked = Masker().mask_text(printed({"token": {"access": "abc", "more": [{"x": ")"}]}, "page": 2}))
+    assert masked in ("{'token': ***, 'page': 2}", '{"token": ***, "page": 2}')
 
 
 HOSTILE_TEXTS = """
@@ -382,6 +454,24 @@ a@
 ://a:@
 Bearer\x20Bearer
 [({
+--
+--a=
+token=(
+token=<
+token=a)
+token="a"
+'token':{
+\\"token\\":\\"
+\\"
+\\
+a\\
+a(
+a)
+authorization:\x20
+authorization:\x20a="
+authorization:\x20a="b",
+authorization:\x20basic\x20
+authorization:\x20basic\x20a=b,
 """.split("\n")[1:-1]
 
 
@@ -390,8 +480,9 @@ def test_masking_takes_linear_time(text):
     """A text made to confuse takes no longer than any other: half a megabyte of it fits into ten seconds of CPU."""
     program = (
         "import sys; from pglog_audit.masking import Masker; text = sys.argv[1]\n"
-        "for hostile in (text * (500_000 // len(text)), 'password=' + text * (100_000 // len(text))):\n"
-        "    Masker().mask_text(hostile)\n"
+        "Masker().mask_text(text * (500_000 // len(text)))\n"
+        "for before in ('password=', 'password=\\'', 'password=['):\n"
+        "    Masker().mask_text(before + text * (100_000 // len(text)))\n"
         "Masker().is_secret(text * (250_000 // len(text)))"
     )
     import resource  # POSIX only
@@ -421,16 +512,21 @@ NAMES = [
     "authorization: Basic",
     "AUTHOR\u0130ZATION: Basic",
     "author\u0131zation:Basic",
+    "authorization:",
+    "author\u0131zation:",
+    "authorization=Basic",
     "Bearer",
     "token=",
+    "--token=",
     "https://ada:",
 ]
+QUOTES = ["'", '"', r"\"", r"\'", r"\\\""]
 
 
 @pytest.mark.parametrize("white", WHITE, ids=ascii)
 def test_whatever_is_masked_has_a_hint(white):
     """Who looks for hints, in the JSON of an event, passes over no text in which there is something to mask."""
-    printed = [f"x {quote}password{quote}{white}:{white}hunter2" for quote in "'\""]
+    printed = [f"x {quote}password{quote}{white}:{white}hunter2" for quote in QUOTES]
     for text in (*printed, *(f"{name}{white}hunter2@host" for name in NAMES)):
         assert Masker().mask_text(text) == text or may_hold_secret(orjson.dumps(text).decode())
     assert all(Masker().mask_text(text) != text for text in printed)
