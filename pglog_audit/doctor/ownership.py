@@ -38,16 +38,3 @@ def check_retained(subject: Subject) -> Finding:
         f"As {subject.owner}: COMMENT ON TABLE {subject.name} IS '{write_comment(1, subject.step)}';\n"
         f"As {subject.owner}: {subject.command('upgrade')}",
     )
-
-
-def check_recorded_at(subject: Subject) -> Finding:
-    """Tell whether the server's clock says when a row was stored."""
-    rows = subject.ask("doctor_recorded_at")
-    value = rows[0]["value"] if rows else "gone"
-    if value == "clock_timestamp()":
-        return Finding.ok("recorded_at", "it is the server's clock")
-    return Finding.wrong(
-        "recorded_at",
-        f"its default is {value}, not the server's clock: when a row was stored is not known",
-        f"As {subject.owner}: ALTER TABLE {subject.name} ALTER COLUMN recorded_at SET DEFAULT clock_timestamp();",
-    )

@@ -123,8 +123,13 @@ FAULTS = {
         "FUNCTION public.audit_log_append_only() does not belong to postgres",
     ),
     "ALTER TABLE audit_log ALTER COLUMN recorded_at SET DEFAULT '1999-01-01'": (
-        "recorded_at",
-        "its default is '1999-01-01",
+        "values",
+        "recorded_at of public.audit_log has the default '1999-01-01",
+    ),
+    "ALTER TABLE audit_log DROP COLUMN recorded_at": ("values", "recorded_at is gone"),
+    "ALTER TABLE audit_log_default ALTER user_label SET NOT NULL, ALTER message SET NOT NULL": (
+        "required",
+        "NOT NULL without a default in public.audit_log_default: user_label, message",
     ),
     "ALTER SCHEMA public OWNER TO pglog_writer": ("restraint", "pglog_writer owns schema public"),
     "ALTER DATABASE {database} OWNER TO pglog_writer": ("restraint", "pglog_writer owns schema public"),
@@ -513,6 +518,98 @@ class TestRowSecurity:
         database.execute("ALTER TABLE audit_log FORCE ROW LEVEL SECURITY")
         assert find(database, writer=plain_owner)["row security"].status == "wrong"
         assert "does not bind postgres" in find(database, writer="postgres")["row security"].text
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("statement", "text"),
+        [
+            (
+                "ALTER TABLE audit_log ALTER user_label SET DEFAULT 'mallory'",
+                "user_label of public.audit_log has the default 'mallory'::text, and 14 more",
+            ),
+            (
+                "ALTER TABLE audit_log_default ALTER user_label SET DEFAULT 'mallory'",
+                "user_label of public.audit_log_default has the default 'mallory'::text",
+            ),
+            ("ALTER TABLE audit_log ALTER outcome DROP DEFAULT", "outcome of public.audit_log has no default"),
+            ("ALTER TABLE audit_log ALTER action DROP NOT NULL", "action of public.audit_log may be NULL, and 14 more"),
+            (
+                "ALTER TABLE audit_log_retained ALTER retained_by SET DEFAULT 'alice'",
+                "retained_by of public.audit_log_retained has the default 'alice'::text",
+            ),
+        ],
+    )
+    def test_that_init_does_not_give(self, database, statement, text):
+        """They are named, in the table or in one partition; what is printed mends them."""
+        database.execute(statement)
+        findings = find(database)
+        assert wrong(findings) == ["values"]
+        assert findings["values"].text.startswith(text)
+        database.execute(findings["values"].advice.partition(": ")[2])
+        assert wrong(find(database)) == []
+
+    @pytest.mark.parametrize(
+        ("column", "text"),
+        [
+            ("user_label text GENERATED ALWAYS AS ('mallory') STORED", "user_label of public.audit_log is generated"),
+            ("user_label text GENERATED ALWAYS AS ('mallory') VIRTUAL", "user_label of public.audit_log is generated"),
+            ("writer_seq bigint GENERATED ALWAYS AS IDENTITY", "writer_seq of public.audit_log is an identity"),
+        ],
+    )
+    def test_a_generated_column(self, database, column, text):
+        """It says what its owner wants, or counts, whatever was logged."""
+        database.execute(f"ALTER TABLE audit_log DROP {column.split()[0]} CASCADE, ADD {column}")
+        found = find(database)["values"]
+        assert found.text.startswith(text)
+        database.execute(found.advice.partition(": ")[2])
+        assert find(database)["values"].status == "ok"
+
+    @pytest.mark.parametrize("any_server", ["debian"], indirect=True)
+    def test_a_collation_that_takes_texts_for_the_same(self, any_database):
+        """A question by one name then answers with another's events."""
+        with psycopg.connect(any_database.owner) as connection:
+            schema.init(connection)
+        any_database.execute(
+            "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+            "DROP VIEW audit_timeline; ALTER TABLE audit_log ALTER request_id TYPE text COLLATE nocase"
+        )
+        found = find(any_database, writer=None)["values"]
+        assert found.text.startswith(
+            "request_id of public.audit_log takes different texts for the same, by collation nocase"
+        )
+        any_database.execute(found.advice.partition(": ")[2])
+        assert find(any_database, writer=None)["values"].status == "ok"
+
+    def test_what_is_as_good(self, database):
+        """A UUIDv7 of the server's, another order of texts, a partition without defaults, and columns of one's own."""
+        database.execute(
+            "ALTER TABLE audit_log ALTER id SET DEFAULT uuidv7(), ADD COLUMN mine text DEFAULT 'x';"
+            'DROP VIEW audit_timeline; ALTER TABLE audit_log ALTER message TYPE text COLLATE "POSIX";'
+            "ALTER TABLE audit_log_default ALTER recorded_at DROP DEFAULT;"
+            f"GRANT INSERT (mine) ON audit_log TO {WRITER}"
+        )
+        assert wrong(find(database)) == []
+
+
+class TestUnlogged:
+    @pytest.mark.parametrize("table", ["audit_log_default", "audit_log_retained"])
+    def test_tables_are_named(self, database, table):
+        """A crash would empty them; what is printed mends it."""
+        database.execute(f"ALTER TABLE {table} SET UNLOGGED")
+        findings = find(database)
+        assert wrong(findings) == ["unlogged"]
+        assert findings["unlogged"].text.startswith(f"public.{table} is UNLOGGED")
+        database.execute(findings["unlogged"].advice.partition(": ")[2])
+        assert wrong(find(database)) == []
+
+    def test_a_month_that_was_made_so(self, any_database):
+        """In every version of the server each partition says it for itself."""
+        with psycopg.connect(any_database.owner) as connection:
+            schema.init(connection)
+        any_database.execute("DROP TABLE audit_log_default; CREATE UNLOGGED TABLE audit_log_default (LIKE audit_log)")
+        any_database.execute("ALTER TABLE audit_log ATTACH PARTITION audit_log_default DEFAULT")
+        assert find(any_database, writer=None)["unlogged"].status == "wrong"
 
 
 class TestRequired:

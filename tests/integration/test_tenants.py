@@ -213,7 +213,8 @@ class TestInit:
 
 FAULTS = {
     "ALTER TABLE audit_log DISABLE ROW LEVEL SECURITY": "there are policies, but row-level security is off",
-    "ALTER TABLE audit_log FORCE ROW LEVEL SECURITY": "it binds postgres too",
+    "ALTER TABLE audit_log FORCE ROW LEVEL SECURITY": "row-level security binds postgres too",
+    "ALTER TABLE audit_log_retained FORCE ROW LEVEL SECURITY": "who then maintains public.audit_log_retained without",
     "ALTER VIEW audit_timeline RESET (security_invoker)": "public.audit_timeline shows the events of all tenants",
     "ALTER POLICY read_own_tenant ON audit_log USING (true)": "policy read_own_tenant is not as init makes it",
 }
@@ -230,6 +231,15 @@ def test_doctor_finds_what_undoes_it(database, statement):
     database.execute(found.advice.removeprefix("As postgres: ").partition("; then")[0])
     init(database, reader=READER, rls=True)
     assert finding(database).status == "ok"
+
+
+def test_a_partition_that_binds_its_owner(database):
+    """Though the table has no policies, retain would count no rows there, nor tell which went."""
+    init(database, table="other")
+    database.execute("ALTER TABLE other_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    examination = examine(Target(database.owner, "--conninfo", "other"))
+    [found] = [each for each in examination.findings if each.name == "tenants"]
+    assert found.advice == "As postgres: ALTER TABLE public.other_default NO FORCE ROW LEVEL SECURITY;"
 
 
 def test_it_needs_a_reader():
