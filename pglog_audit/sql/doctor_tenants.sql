@@ -66,7 +66,14 @@ SELECT c.relrowsecurity AS is_on,
            JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
            CROSS JOIN LATERAL pg_catalog.aclexplode(v.relacl) AS acl
            WHERE acl.privilege_type = 'SELECT' AND acl.grantee <> v.relowner
-             AND NOT COALESCE(v.reloptions && ARRAY['security_invoker=true', 'security_invoker=on'], false)
+             AND NOT COALESCE(
+                 (
+                     SELECT option_value::boolean
+                     FROM pg_catalog.pg_options_to_table(v.reloptions)
+                     WHERE option_name = 'security_invoker'
+                 ),
+                 false
+             )
        ) AS open_views,
        ARRAY(
            SELECT DISTINCT pg_catalog.format('%%I.%%I', n.nspname, v.relname)
