@@ -441,9 +441,27 @@ def test_the_view_where_nothing_can_be_made(database):
 def test_what_retention_dropped_is_told_again(database):
     """What is printed makes the table that is gone, and then all is well."""
     database.execute("DROP TABLE audit_log_retained")
-    advice = find(database)["retained"].advice.splitlines()
-    database.execute(advice[1].partition(": ")[2])
-    assert advice[2] == "As postgres: pglog-audit upgrade"
+    assert find(database)["retained"].advice.splitlines()[1:] == ["As postgres: pglog-audit upgrade"]
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        upgrade(connection)
+    assert {finding.status for finding in find(database).values()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COMMENT ON TABLE audit_log_retained IS NULL",
+        "DROP TABLE audit_log_retained; CREATE TABLE other (); ALTER TABLE other RENAME TO audit_log_retained",
+    ],
+)
+def test_another_table_of_that_name_is_told(database, statement):
+    """It is renamed unless it is init's; what is printed does the rest."""
+    database.execute(statement)
+    found = find(database)["retained"]
+    assert found.text.startswith("audit_log_retained is another's, or has lost the comment of init")
+    if "other" in statement:
+        database.execute("ALTER TABLE audit_log_retained RENAME TO other")
+    database.execute(found.advice.splitlines()[1].partition(": ")[2])
     with psycopg.connect(database.owner, autocommit=True) as connection:
         upgrade(connection)
     assert {finding.status for finding in find(database).values()} == {"ok"}
