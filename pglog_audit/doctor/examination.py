@@ -1,6 +1,7 @@
 """The examination: every check, in the order in which one fault explains the next."""
 
 import logging
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,12 +90,18 @@ def examine(target: Target, *, writer: str | None = None, existing: bool = False
         findings.append(server.check_client())
         if findings[1].status == "wrong":
             return Examination(tuple(findings))
-        with own_names(connection):
-            findings += [
-                server.check_clock(connection),
-                server.check_settings(connection, connection.info.user if writer is None else writer),
-            ]
-        return _examine_table(connection, target, writer, findings, existing=existing)
+        role = connection.info.user if writer is None else writer
+        try:
+            with own_names(connection):
+                findings += [server.check_clock(connection), server.check_settings(connection, role)]
+            return _examine_table(connection, target, writer, findings, existing=existing)
+        except psycopg.Error as error:
+            if not connection.closed:
+                raise
+            advice = (
+                f"If time limits of {role} are too short, another role's doctor --writer {shlex.quote(role)} says so."
+            )
+            return Examination((*findings, Finding.wrong("connection", f"it was ended: {words(error)}", advice)))
 
 
 def _examine_table(

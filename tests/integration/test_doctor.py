@@ -146,6 +146,18 @@ FAULTS = {
         "statement_timeout is 100 ms for pglog_writer",
     ),
     "ALTER DATABASE {database} SET statement_timeout = 900": ("settings", "statement_timeout is 900 ms"),
+    "ALTER ROLE pglog_writer IN DATABASE {database} SET transaction_timeout = '0.1s'": (
+        "settings",
+        "transaction_timeout is 100 ms for pglog_writer: the server may end the connection before a batch begins",
+    ),
+    "ALTER ROLE pglog_writer IN DATABASE {database} SET idle_in_transaction_session_timeout = '1ms'": (
+        "settings",
+        "idle_in_transaction_session_timeout is 1 ms for pglog_writer",
+    ),
+    "ALTER ROLE pglog_writer IN DATABASE {database} SET idle_session_timeout = '1ms'": (
+        "settings",
+        "idle_session_timeout is 1 ms for pglog_writer",
+    ),
 }
 
 NO_ROW = (
@@ -747,6 +759,24 @@ def test_commits_that_do_not_wait_are_told(database):
     found = find(database)["settings"]
     assert (found.status, found.text) == ("ok", "synchronous_commit is off for pglog_writer")
     assert 'ALTER ROLE "pglog_writer" SET synchronous_commit = on;' in found.advice
+
+
+@pytest.mark.parametrize("setting", ["transaction_timeout", "idle_in_transaction_session_timeout"])
+def test_time_limits_that_leave_time(database, setting):
+    """A second is enough to begin a batch, which has a limit of its own."""
+    database.execute(f"ALTER ROLE {WRITER} IN DATABASE {database.name} SET {setting} = '1s'")
+    assert {finding.status for finding in find(database).values()} == {"ok"}
+
+
+def test_a_connection_that_the_server_ends(database, monkeypatch):
+    """As by a time limit of the role that connects: what was found stays, and who finds more is told."""
+    end = "SELECT pg_terminate_backend(pg_backend_pid())"
+    monkeypatch.setattr(server, "check_clock", lambda connection: connection.execute(end))
+    findings = find(database, database.writer, writer=None)
+    assert wrong(findings) == ["connection"]
+    assert findings["connection"].text.startswith("it was ended: terminating connection due to administrator command")
+    assert "another role's doctor --writer pglog_writer" in findings["connection"].advice
+    assert findings["server"].status == "ok"
 
 
 def test_a_writer_without_grants(database):
