@@ -422,6 +422,18 @@ class TestDefaultRows:
             assert connection.execute(found.advice.splitlines()[-1]).rowcount == count
 
 
+@pytest.mark.parametrize("what", ["TABLE audit_log", "ALL TABLES", "TABLES IN SCHEMA public"])
+def test_a_publication_by_the_names_of_months(any_database, what):
+    """However the table came into it, new months would not come through; what is printed mends it."""
+    with psycopg.connect(any_database.owner) as connection:
+        schema.init(connection)
+    any_database.execute(f"CREATE PUBLICATION events FOR {what}; CREATE PUBLICATION deleted WITH (publish = 'delete')")
+    found = find(any_database, writer=None)["publications"]
+    assert (found.status, found.text[:28]) == ("ok", "events sends each month by i")
+    any_database.execute(found.advice.partition(": ")[2].partition("; then")[0])
+    assert find(any_database, writer=None)["publications"].advice is None
+
+
 def test_a_view_of_ones_own_is_told(database):
     """Its maker knows what it shows; who reads doctor learns that it is not init's."""
     database.execute("DROP VIEW audit_timeline; CREATE VIEW audit_timeline AS SELECT action FROM audit_log")
