@@ -47,6 +47,8 @@ class InitResult:
     """The view on the table for people who ask in SQL, written like *table*; None on a table that lacks a field."""
     rls: bool = False
     """Whether row-level security is on."""
+    closed_view: bool = False
+    """Whether the view, by its owner's rights, showed the events of all tenants until now."""
     writer_privileges: frozenset[str] = frozenset()
     """What the writer may do with the table now, whoever granted it: ``INSERT``, and perhaps more."""
     reader_privileges: frozenset[str] = frozenset()
@@ -119,12 +121,13 @@ def init(
             connection.execute(ddl.create_table(table, id_types, step))
         relation = require(describe(connection, table), table)
         missing = tuple(name for name in EVENT_FIELDS if name not in relation.columns)
-        view = None if existing or missing else _ensure_view(connection, relation)
+        rls = rls or relation.rls
+        view = None if existing or missing else _ensure_view(connection, relation, rls=rls)
         relations = [relation.identifier, *([] if view is None else [view.identifier])]
         if relation.version is not None and relation.version > 1:
             require_retained(connection, relation)
             relations.append(relation.retained)
-        for statement in scripts.grants(roles, relations, existing=existing, rls=rls or relation.rls):
+        for statement in scripts.grants(roles, relations, existing=existing, rls=rls):
             connection.execute(statement)
         held = {option: _hold(connection, option, name, relation) for option, name in roles.bound()}
         result = InitResult(
@@ -135,7 +138,8 @@ def init(
             operator=operator,
             missing=missing,
             view=None if view is None else view.name,
-            rls=rls or relation.rls,
+            rls=rls,
+            closed_view=rls and view is not None and view.is_open,
             may_drop=frozenset(option for option, role in held.items() if role.may_drop),
             writer_privileges=_privileges(held.get("writer")),
             reader_privileges=_privileges(held.get("reader")),
@@ -157,6 +161,9 @@ class _Ownership:
 class _View:
     name: str
     reads: bool
+    is_copy: bool
+    is_open: bool
+    """Whether it shows what its owner may read, and could show what its reader may."""
     identifier: sql.Identifier
 
 
@@ -178,7 +185,7 @@ def _begin(connection: Connection[Any], table: str) -> str:
     return table
 
 
-def _ensure_view(connection: Connection[Any], relation: AuditTable) -> _View:
+def _ensure_view(connection: Connection[Any], relation: AuditTable, *, rls: bool) -> _View:
     view = sql.Identifier(relation.schema, table_names.view_name(relation.table))
     found = _find_view(connection, relation, view)
     if found is None:
@@ -189,6 +196,14 @@ def _ensure_view(connection: Connection[Any], relation: AuditTable) -> _View:
             f"{view.as_string()} is no view on {relation.name}, and the view takes that name: rename it, or give "
             "another --table"
         )
+    if rls and found.is_copy:
+        raise SchemaError(
+            f"{found.name} is a materialized view: it holds events of all tenants, and no policy binds who reads it; "
+            "rename it, and init makes a view there"
+        )
+    if rls and found.is_open:
+        # One that PostgreSQL 14 made is so, also behind pg_upgrade.
+        connection.execute(template("close_view").format(view=view))
     return found
 
 

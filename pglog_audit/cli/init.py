@@ -110,6 +110,8 @@ def _roles(result: schema.InitResult, *, existing: bool, single: bool) -> Iterat
         yield _role(result.reader, result.reader_privileges, read)
     if result.rls:
         yield "Row-level security is on: a reader sees the events of the tenant in pglog_audit.tenant, else none."
+    if result.closed_view:
+        yield f"Until now {result.view} showed the events of all tenants, by its owner's rights: it does so no more."
     if result.operator is not None:
         yield f"Role {result.operator} may act as {result.owner}, who owns it, by SET ROLE."
     yield from _weaknesses(result, existing=existing)

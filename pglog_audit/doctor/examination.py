@@ -1,6 +1,7 @@
 """The examination: every check, in the order in which one fault explains the next."""
 
 import logging
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,16 +21,18 @@ from .target import Target
 _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "columns": table.check_columns,
     "required": table.check_required,
+    "values": table.check_values,
     "retries": table.check_retries,
+    "unlogged": table.check_unlogged,
     "owner": ownership.check_owner,
     "retained": ownership.check_retained,
     "guards": guards.check_guards,
     "traces": traces.check_traces,
     "view": view.check_view,
-    "recorded_at": ownership.check_recorded_at,
     "months": months.check_months,
     "detached": traces.check_detached,
     "default rows": months.check_default_rows,
+    "publications": months.check_publications,
     "grants": privileges.check_grants,
     "row security": privileges.check_row_security,
     "tenants": tenants.check_tenants,
@@ -45,15 +48,17 @@ _CHECKS: Mapping[str, Callable[[Subject], Finding]] = {
     "gaps": gaps.check_gaps,
 }
 _OURS_ALONE = (
+    "values",
+    "unlogged",
     "owner",
     "retained",
     "guards",
     "traces",
     "view",
-    "recorded_at",
     "months",
     "detached",
     "default rows",
+    "publications",
     "tenants",
     "other grants",
     "checks",
@@ -87,12 +92,18 @@ def examine(target: Target, *, writer: str | None = None, existing: bool = False
         findings.append(server.check_client())
         if findings[1].status == "wrong":
             return Examination(tuple(findings))
-        with own_names(connection):
-            findings += [
-                server.check_clock(connection),
-                server.check_settings(connection, connection.info.user if writer is None else writer),
-            ]
-        return _examine_table(connection, target, writer, findings, existing=existing)
+        role = connection.info.user if writer is None else writer
+        try:
+            with own_names(connection):
+                findings += [server.check_clock(connection), server.check_settings(connection, role)]
+            return _examine_table(connection, target, writer, findings, existing=existing)
+        except psycopg.Error as error:
+            if not connection.closed:
+                raise
+            advice = (
+                f"If time limits of {role} are too short, another role's doctor --writer {shlex.quote(role)} says so."
+            )
+            return Examination((*findings, Finding.wrong("connection", f"it was ended: {words(error)}", advice)))
 
 
 def _examine_table(

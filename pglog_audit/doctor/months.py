@@ -61,6 +61,20 @@ def check_default_rows(subject: Subject) -> Finding:
     return Finding.ok("default rows", f"none: each row lies in the partition of its {unit}")
 
 
+def check_publications(subject: Subject) -> Finding:
+    """Tell which publications send events by the names of partitions, of which a subscriber does not know new ones."""
+    names = [row["name"] for row in subject.ask("doctor_publications")]
+    unit = subject.step.unit
+    if not names:
+        return Finding.ok("publications", f"none that sends each {unit} by its own name")
+    return Finding.ok(
+        "publications",
+        f"{', '.join(names)} sends each {unit} by its own name: who subscribes gets no events of those made since",
+        f"To send them by the table's: ALTER PUBLICATION {names[0]} SET (publish_via_partition_root = true); then, at "
+        "the subscriber, ALTER SUBSCRIPTION … REFRESH PUBLICATION WITH (copy_data = false);",
+    )
+
+
 def _reach(subject: Subject, partition: sql.Identifier) -> datetime:
     """Return since when maintain makes no partitions for rows of *partition*."""
     step = subject.step

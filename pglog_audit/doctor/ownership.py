@@ -31,23 +31,17 @@ def check_retained(subject: Subject) -> Finding:
     name = retained_name(subject.bare_name)
     if ask(subject.connection, "find_retained", table=subject.name, name=name):
         return Finding.ok("retained", f"{name} tells what retention dropped")
+    upgrade = f"As {subject.owner}: {subject.command('upgrade')}"
+    if ask(subject.connection, "names_taken", schema=subject.schema, names=[name]):
+        return Finding.wrong(
+            "retained",
+            f"{name} is another's, or has lost the comment of init: nothing explains what retention dropped",
+            "Unless it is init's, give it another name. Then this makes it as it was.\n"
+            f"As {subject.owner}: COMMENT ON TABLE {subject.name} IS '{write_comment(1, subject.step)}';\n{upgrade}",
+        )
     return Finding.wrong(
         "retained",
         f"{name}, as init makes it, is gone: nothing explains what retention dropped, and maintain may make it again",
         "Restore it from a backup. Without one this makes an empty one, after which gaps explains nothing of before.\n"
-        f"As {subject.owner}: COMMENT ON TABLE {subject.name} IS '{write_comment(1, subject.step)}';\n"
-        f"As {subject.owner}: {subject.command('upgrade')}",
-    )
-
-
-def check_recorded_at(subject: Subject) -> Finding:
-    """Tell whether the server's clock says when a row was stored."""
-    rows = subject.ask("doctor_recorded_at")
-    value = rows[0]["value"] if rows else "gone"
-    if value == "clock_timestamp()":
-        return Finding.ok("recorded_at", "it is the server's clock")
-    return Finding.wrong(
-        "recorded_at",
-        f"its default is {value}, not the server's clock: when a row was stored is not known",
-        f"As {subject.owner}: ALTER TABLE {subject.name} ALTER COLUMN recorded_at SET DEFAULT clock_timestamp();",
+        f"{upgrade}",
     )

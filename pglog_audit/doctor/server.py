@@ -17,7 +17,19 @@ _ROUND_TRIPS = 5
 _OLDEST = 14
 _MAX_SKEW = 5.0
 """Seconds by which two clocks may differ: beyond, the order of events is no longer that of what happened."""
-_MIN_STATEMENT_TIMEOUT = 1000
+_MIN_TIMEOUT = 1000
+_EARLY = "the server may end the connection before a batch begins"
+_ITS_OWN = "; the writer sets its own in each batch, and not in the application's transactions."
+_TIMEOUTS = {
+    "statement_timeout": (
+        "reading the catalog at each connect may take longer",
+        "; the writer sets its own for each batch, by the option write_timeout.",
+    ),
+    "transaction_timeout": (_EARLY, _ITS_OWN),
+    "idle_in_transaction_session_timeout": (_EARLY, _ITS_OWN),
+    "idle_session_timeout": (_EARLY, "; each time it ends one, the writer has to connect again."),
+}
+"""What comes of less than a second, in milliseconds, and what else to know."""
 _NO_TEXT = "Events with other characters are refused and lost, and names cannot be told."
 _MILLISECONDS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -84,13 +96,11 @@ def check_settings(connection: Connection[Any], writer: str) -> Finding:
             f"default_transaction_read_only is on for {writer}: it can write nothing",
             f"Unless it is meant: {alter} default_transaction_read_only = off;",
         )
-    timeout = _milliseconds(values["statement_timeout"])
-    if 0 < timeout < _MIN_STATEMENT_TIMEOUT:
-        return Finding.wrong(
-            "settings",
-            f"statement_timeout is {timeout:g} ms for {writer}: reading the catalog at each connect may take longer",
-            f"{alter} statement_timeout = '10s'; the writer sets its own for each batch, by the option write_timeout.",
-        )
+    for name, (effect, more) in _TIMEOUTS.items():
+        timeout = _milliseconds(values[name])
+        if 0 < timeout < _MIN_TIMEOUT:
+            text = f"{name} is {timeout:g} ms for {writer}: {effect}"
+            return Finding.wrong("settings", text, f"{alter} {name} = '10s'{more}")
     if values["synchronous_commit"] == "off":
         return Finding.ok(
             "settings",
@@ -101,6 +111,6 @@ def check_settings(connection: Connection[Any], writer: str) -> Finding:
     return Finding.ok("settings", f"nothing that hinders {writer}")
 
 
-def _milliseconds(value: str) -> float:
-    match = re.fullmatch(r"'?(\d+)\s*(us|ms|s|min|h|d|)'?", value)
+def _milliseconds(value: str | None) -> float:
+    match = re.fullmatch(r"'?(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d|)'?", value or "")
     return float(match[1]) * _MILLISECONDS[match[2]] if match else 0.0

@@ -1,7 +1,10 @@
 """The table: whose it is, what it has columns for, and what a line that comes twice makes."""
 
 from .. import schema
+from ..audit_event import EVENT_FIELDS
+from ..event import WRITER_FIELDS
 from ..finding import Finding
+from ..table_names import retained_name
 from .subject import Subject
 
 _ALWAYS_FILLED = ("occurred_at", "action", "outcome", "metadata", "writer_id", "writer_seq")
@@ -48,14 +51,48 @@ def check_columns(subject: Subject) -> Finding:
 def check_required(subject: Subject) -> Finding:
     """Tell which columns refuse an event that does not name them."""
     filled = [subject.column(field) for field in _ALWAYS_FILLED]
-    names = [row["name"] for row in subject.ask("doctor_required", filled=filled, id=subject.column("id"))]
-    if not names:
+    rows = subject.ask("doctor_required", filled=filled, id=subject.column("id"))
+    if not rows:
         return Finding.ok("required", "no column that an event may leave out is NOT NULL without a default")
+    relation = rows[0]["relation"]
+    names = [row["name"] for row in rows if row["relation"] == relation]
     drops = ", ".join(f"ALTER COLUMN {name} DROP NOT NULL" for name in names)
+    where = "" if relation == subject.name else f" in {relation}"
     return Finding.wrong(
         "required",
-        f"NOT NULL without a default: {', '.join(names)}. Events that give no value there are refused and lost",
-        f"Give each a default; or as {subject.owner}: ALTER TABLE {subject.name} {drops};",
+        f"NOT NULL without a default{where}: {', '.join(names)}. Events that give no value there are refused and lost",
+        f"Give each a default; or as {subject.owner}: ALTER TABLE {relation} {drops};",
+    )
+
+
+def check_values(subject: Subject) -> Finding:
+    """Tell whether a column of ours says what neither the event nor the server's clock said."""
+    if gone := sorted(WRITER_FIELDS - {"id"} - subject.existing_columns):
+        text = f"{', '.join(gone)} is gone: it says who wrote an event, or when it was stored"
+        return Finding.wrong("values", text, "Add it again, as pglog-audit sql writes it.")
+    rows = subject.ask("doctor_values", ours=list(EVENT_FIELDS), retained=retained_name(subject.bare_name))
+    if not rows:
+        return Finding.ok("values", "recorded_at is the server's clock, and what an event leaves out stays empty")
+    first = rows[0]
+    more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return Finding.wrong(
+        "values",
+        f"{first['name']} of {first['relation']} {first['what']}{more}",
+        f"Rows say there what nobody logged, or not what was. As init makes it, as {subject.owner}: "
+        f"ALTER TABLE {first['relation']} {first['remedy']};",
+    )
+
+
+def check_unlogged(subject: Subject) -> Finding:
+    """Tell which tables a crash of the server would empty."""
+    names = [row["relation"] for row in subject.ask("doctor_unlogged", retained=retained_name(subject.bare_name))]
+    if not names:
+        return Finding.ok("unlogged", "none: what is stored outlives a crash of the server")
+    logged = " ".join(f"ALTER TABLE {name} SET LOGGED;" for name in names)
+    return Finding.wrong(
+        "unlogged",
+        f"{', '.join(names)} is UNLOGGED: a crash of the server empties it, and no replica has its rows",
+        f"As {subject.owner}: {logged}",
     )
 
 

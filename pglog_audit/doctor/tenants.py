@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..finding import Finding
+from ..table_names import retained_name
 from .subject import Subject
 
 
 def check_tenants(subject: Subject) -> Finding:
     """Tell whether readers see the events of one tenant, of all or of none."""
-    [security] = subject.ask("doctor_tenants")
-    if not security["is_on"] and not security["has_policies"]:
+    [security] = subject.ask("doctor_tenants", retained=retained_name(subject.bare_name))
+    if not (security["is_on"] or security["has_policies"] or security["forced"]):
         return Finding.ok("tenants", "row-level security is off: who reads sees the events of all tenants")
     for text, advice in _faults(subject, security):
         return Finding.wrong("tenants", text, advice)
@@ -23,12 +24,16 @@ def check_tenants(subject: Subject) -> Finding:
 
 
 def _faults(subject: Subject, security: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give what is wrong, the worst first."""
-    alter = f"As {subject.owner}: ALTER TABLE {subject.name}"
-    if not security["is_on"]:
+    """Give what is wrong, first what other faults may follow from."""
+    if not security["is_on"] and security["has_policies"]:
         yield (
             "there are policies, but row-level security is off: who reads sees the events of all tenants",
-            f"{alter} ENABLE ROW LEVEL SECURITY;",
+            f"As {subject.owner}: ALTER TABLE {subject.name} ENABLE ROW LEVEL SECURITY;",
+        )
+    for relation in security["forced"]:
+        yield (
+            f"row-level security binds {subject.owner} too, who then maintains {relation} without seeing its rows",
+            f"As {subject.owner}: ALTER TABLE {relation} NO FORCE ROW LEVEL SECURITY;",
         )
     for view in security["open_views"]:
         yield (
@@ -45,11 +50,6 @@ def _faults(subject: Subject, security: dict[str, Any]) -> Iterator[tuple[str, s
             "policy read_own_tenant is not as init makes it",
             f"As {subject.owner}: DROP POLICY read_own_tenant ON {subject.name}; then {_init(subject, 'ROLE')}",
         )
-    if security["is_forced"]:
-        yield (
-            f"it binds {subject.owner} too, who then maintains a table whose rows it does not see",
-            f"{alter} NO FORCE ROW LEVEL SECURITY;",
-        )
     for role in security["blind"]:
         yield f"{role} may read, and no policy shows it a row", _init(subject, role)
 
@@ -62,3 +62,4 @@ def _init(subject: Subject, role: str) -> str:
 def _known(security: dict[str, Any]) -> Iterator[str]:
     yield from (f"{role}, whom no policy binds" for role in security["unbound"])
     yield from (f"those that policy {policy} is for" for policy in security["other_policies"])
+    yield from (f"policy {policy} hides events" for policy in security["narrowing"])

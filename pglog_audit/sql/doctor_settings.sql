@@ -14,8 +14,12 @@ SELECT s.name,
                ORDER BY r.setrole = 0, r.setdatabase = 0
                LIMIT 1
            ),
-           pg_catalog.current_setting(s.name)
+           -- Not every version has each.
+           pg_catalog.current_setting(s.name, true)
        ) AS value
 FROM pg_catalog.unnest(
-    ARRAY['default_transaction_read_only', 'synchronous_commit', 'statement_timeout']
+    ARRAY[
+        'default_transaction_read_only', 'synchronous_commit', 'statement_timeout', 'transaction_timeout',
+        'idle_in_transaction_session_timeout', 'idle_session_timeout'
+    ]
 ) AS s (name)

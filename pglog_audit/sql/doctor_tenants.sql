@@ -8,7 +8,17 @@ WITH RECURSIVE shown AS (
     JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
 )
 SELECT c.relrowsecurity AS is_on,
-       c.relforcerowsecurity AS is_forced,
+       ARRAY(
+           SELECT pg_catalog.format('%%I.%%I', n.nspname, f.relname)
+           FROM pg_catalog.pg_class AS f
+           JOIN pg_catalog.pg_namespace AS n ON n.oid = f.relnamespace
+           WHERE f.relforcerowsecurity AND f.relrowsecurity AND (
+               f.oid = c.oid
+               OR f.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid::regclass))
+               OR (f.relnamespace = c.relnamespace AND f.relname = %(retained)s)
+           )
+           ORDER BY f.oid <> c.oid, 1
+       ) AS forced,
        EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = c.oid) AS has_policies,
        (
            SELECT p.polpermissive AND p.polcmd = 'r' AND pg_catalog.regexp_replace(
@@ -23,6 +33,12 @@ SELECT c.relrowsecurity AS is_on,
            WHERE p.polrelid = c.oid AND p.polname <> 'read_own_tenant' AND p.polpermissive AND p.polcmd IN ('r', '*')
            ORDER BY p.polname
        ) AS other_policies,
+       ARRAY(
+           SELECT pg_catalog.format('%%I', p.polname)
+           FROM pg_catalog.pg_policy AS p
+           WHERE p.polrelid = c.oid AND NOT p.polpermissive AND p.polcmd IN ('r', '*')
+           ORDER BY p.polname
+       ) AS narrowing,
        ARRAY(
            SELECT r.rolname::text
            FROM pg_catalog.pg_roles AS r
@@ -50,7 +66,14 @@ SELECT c.relrowsecurity AS is_on,
            JOIN pg_catalog.pg_namespace AS n ON n.oid = v.relnamespace
            CROSS JOIN LATERAL pg_catalog.aclexplode(v.relacl) AS acl
            WHERE acl.privilege_type = 'SELECT' AND acl.grantee <> v.relowner
-             AND NOT COALESCE(v.reloptions && ARRAY['security_invoker=true', 'security_invoker=on'], false)
+             AND NOT COALESCE(
+                 (
+                     SELECT option_value::boolean
+                     FROM pg_catalog.pg_options_to_table(v.reloptions)
+                     WHERE option_name = 'security_invoker'
+                 ),
+                 false
+             )
        ) AS open_views,
        ARRAY(
            SELECT DISTINCT pg_catalog.format('%%I.%%I', n.nspname, v.relname)

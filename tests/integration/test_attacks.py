@@ -118,7 +118,16 @@ ATTACKS = (
         "another default of `recorded_at`",
         ("ALTER TABLE audit_log ALTER COLUMN recorded_at SET DEFAULT '1999-01-01'",),
         FOUND,
-        "recorded_at",
+        "values",
+    ),
+    Attack(
+        "a name for whoever events do not name, by a default",
+        (
+            "ALTER TABLE audit_log ALTER COLUMN user_label SET DEFAULT 'mallory'",
+            f"ALTER TABLE {MONTH} ALTER COLUMN user_label SET DEFAULT 'mallory'",
+        ),
+        FOUND,
+        "values",
     ),
     Attack(
         "an event of the year 2099",
@@ -147,6 +156,12 @@ ATTACKS = (
         (f"{NO_MONEY}; CREATE TRIGGER a AFTER INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION no_money()",),
         FOUND,
         "triggers",
+    ),
+    Attack(
+        "the same from one partition, by NOT NULL",
+        ("ALTER TABLE audit_log_default ALTER COLUMN tenant_id SET NOT NULL",),
+        FOUND,
+        "required",
     ),
     Attack(
         "leave events out of `audit_timeline`",
@@ -206,6 +221,17 @@ ATTACKS = (
             " ALTER TABLE audit_log ENABLE ALWAYS TRIGGER refuse_change",
         ),
         NOTED,
+    ),
+    Attack(
+        "let a crash of the server empty a month (`UNLOGGED`)",
+        (
+            f"ALTER TABLE {MONTH} SET UNLOGGED",
+            "ALTER TABLE audit_log_retained SET UNLOGGED",
+            f"DROP TABLE {MONTH}; CREATE UNLOGGED TABLE {MONTH} (LIKE audit_log INCLUDING DEFAULTS);"
+            f" ALTER TABLE {MONTH} OWNER TO {OWNER}; ALTER TABLE audit_log ATTACH PARTITION {MONTH} {BOUNDS}; {GUARD}",
+        ),
+        FOUND,
+        "unlogged",
     ),
     Attack("drop this month", (f"DROP TABLE {MONTH}",), FOUND, "months"),
     Attack("detach a month", (DETACH,), FOUND, "detached"),
@@ -275,6 +301,18 @@ ATTACKS = (
             "ALTER TABLE audit_log DISABLE ROW LEVEL SECURITY",
             "ALTER POLICY read_own_tenant ON audit_log USING (true)",
         ),
+        FOUND,
+        "tenants",
+    ),
+    Attack(
+        "hide rows from a reader, by a restrictive policy",
+        ("CREATE POLICY few ON audit_log AS RESTRICTIVE FOR SELECT USING (action <> 'money.stolen')",),
+        NOTED,
+        "tenants",
+    ),
+    Attack(
+        "hide rows of a month from who counts what retention drops",
+        (f"ALTER TABLE {MONTH} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",),
         FOUND,
         "tenants",
     ),

@@ -123,8 +123,13 @@ FAULTS = {
         "FUNCTION public.audit_log_append_only() does not belong to postgres",
     ),
     "ALTER TABLE audit_log ALTER COLUMN recorded_at SET DEFAULT '1999-01-01'": (
-        "recorded_at",
-        "its default is '1999-01-01",
+        "values",
+        "recorded_at of public.audit_log has the default '1999-01-01",
+    ),
+    "ALTER TABLE audit_log DROP COLUMN recorded_at": ("values", "recorded_at is gone"),
+    "ALTER TABLE audit_log_default ALTER user_label SET NOT NULL, ALTER message SET NOT NULL": (
+        "required",
+        "NOT NULL without a default in public.audit_log_default: user_label, message",
     ),
     "ALTER SCHEMA public OWNER TO pglog_writer": ("restraint", "pglog_writer owns schema public"),
     "ALTER DATABASE {database} OWNER TO pglog_writer": ("restraint", "pglog_writer owns schema public"),
@@ -141,6 +146,18 @@ FAULTS = {
         "statement_timeout is 100 ms for pglog_writer",
     ),
     "ALTER DATABASE {database} SET statement_timeout = 900": ("settings", "statement_timeout is 900 ms"),
+    "ALTER ROLE pglog_writer IN DATABASE {database} SET transaction_timeout = '0.1s'": (
+        "settings",
+        "transaction_timeout is 100 ms for pglog_writer: the server may end the connection before a batch begins",
+    ),
+    "ALTER ROLE pglog_writer IN DATABASE {database} SET idle_in_transaction_session_timeout = '1ms'": (
+        "settings",
+        "idle_in_transaction_session_timeout is 1 ms for pglog_writer",
+    ),
+    "ALTER ROLE pglog_writer IN DATABASE {database} SET idle_session_timeout = '1ms'": (
+        "settings",
+        "idle_session_timeout is 1 ms for pglog_writer",
+    ),
 }
 
 NO_ROW = (
@@ -405,6 +422,18 @@ class TestDefaultRows:
             assert connection.execute(found.advice.splitlines()[-1]).rowcount == count
 
 
+@pytest.mark.parametrize("what", ["TABLE audit_log", "ALL TABLES", "TABLES IN SCHEMA public"])
+def test_a_publication_by_the_names_of_months(any_database, what):
+    """However the table came into it, new months would not come through; what is printed mends it."""
+    with psycopg.connect(any_database.owner) as connection:
+        schema.init(connection)
+    any_database.execute(f"CREATE PUBLICATION events FOR {what}; CREATE PUBLICATION deleted WITH (publish = 'delete')")
+    found = find(any_database, writer=None)["publications"]
+    assert (found.status, found.text[:28]) == ("ok", "events sends each month by i")
+    any_database.execute(found.advice.partition(": ")[2].partition("; then")[0])
+    assert find(any_database, writer=None)["publications"].advice is None
+
+
 def test_a_view_of_ones_own_is_told(database):
     """Its maker knows what it shows; who reads doctor learns that it is not init's."""
     database.execute("DROP VIEW audit_timeline; CREATE VIEW audit_timeline AS SELECT action FROM audit_log")
@@ -436,9 +465,27 @@ def test_the_view_where_nothing_can_be_made(database):
 def test_what_retention_dropped_is_told_again(database):
     """What is printed makes the table that is gone, and then all is well."""
     database.execute("DROP TABLE audit_log_retained")
-    advice = find(database)["retained"].advice.splitlines()
-    database.execute(advice[1].partition(": ")[2])
-    assert advice[2] == "As postgres: pglog-audit upgrade"
+    assert find(database)["retained"].advice.splitlines()[1:] == ["As postgres: pglog-audit upgrade"]
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        upgrade(connection)
+    assert {finding.status for finding in find(database).values()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COMMENT ON TABLE audit_log_retained IS NULL",
+        "DROP TABLE audit_log_retained; CREATE TABLE other (); ALTER TABLE other RENAME TO audit_log_retained",
+    ],
+)
+def test_another_table_of_that_name_is_told(database, statement):
+    """It is renamed unless it is init's; what is printed does the rest."""
+    database.execute(statement)
+    found = find(database)["retained"]
+    assert found.text.startswith("audit_log_retained is another's, or has lost the comment of init")
+    if "other" in statement:
+        database.execute("ALTER TABLE audit_log_retained RENAME TO other")
+    database.execute(found.advice.splitlines()[1].partition(": ")[2])
     with psycopg.connect(database.owner, autocommit=True) as connection:
         upgrade(connection)
     assert {finding.status for finding in find(database).values()} == {"ok"}
@@ -513,6 +560,98 @@ class TestRowSecurity:
         database.execute("ALTER TABLE audit_log FORCE ROW LEVEL SECURITY")
         assert find(database, writer=plain_owner)["row security"].status == "wrong"
         assert "does not bind postgres" in find(database, writer="postgres")["row security"].text
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("statement", "text"),
+        [
+            (
+                "ALTER TABLE audit_log ALTER user_label SET DEFAULT 'mallory'",
+                "user_label of public.audit_log has the default 'mallory'::text, and 14 more",
+            ),
+            (
+                "ALTER TABLE audit_log_default ALTER user_label SET DEFAULT 'mallory'",
+                "user_label of public.audit_log_default has the default 'mallory'::text",
+            ),
+            ("ALTER TABLE audit_log ALTER outcome DROP DEFAULT", "outcome of public.audit_log has no default"),
+            ("ALTER TABLE audit_log ALTER action DROP NOT NULL", "action of public.audit_log may be NULL, and 14 more"),
+            (
+                "ALTER TABLE audit_log_retained ALTER retained_by SET DEFAULT 'alice'",
+                "retained_by of public.audit_log_retained has the default 'alice'::text",
+            ),
+        ],
+    )
+    def test_that_init_does_not_give(self, database, statement, text):
+        """They are named, in the table or in one partition; what is printed mends them."""
+        database.execute(statement)
+        findings = find(database)
+        assert wrong(findings) == ["values"]
+        assert findings["values"].text.startswith(text)
+        database.execute(findings["values"].advice.partition(": ")[2])
+        assert wrong(find(database)) == []
+
+    @pytest.mark.parametrize(
+        ("column", "text"),
+        [
+            ("user_label text GENERATED ALWAYS AS ('mallory') STORED", "user_label of public.audit_log is generated"),
+            ("user_label text GENERATED ALWAYS AS ('mallory') VIRTUAL", "user_label of public.audit_log is generated"),
+            ("writer_seq bigint GENERATED ALWAYS AS IDENTITY", "writer_seq of public.audit_log is an identity"),
+        ],
+    )
+    def test_a_generated_column(self, database, column, text):
+        """It says what its owner wants, or counts, whatever was logged."""
+        database.execute(f"ALTER TABLE audit_log DROP {column.split()[0]} CASCADE, ADD {column}")
+        found = find(database)["values"]
+        assert found.text.startswith(text)
+        database.execute(found.advice.partition(": ")[2])
+        assert find(database)["values"].status == "ok"
+
+    @pytest.mark.parametrize("any_server", ["debian"], indirect=True)
+    def test_a_collation_that_takes_texts_for_the_same(self, any_database):
+        """A question by one name then answers with another's events."""
+        with psycopg.connect(any_database.owner) as connection:
+            schema.init(connection)
+        any_database.execute(
+            "CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+            "DROP VIEW audit_timeline; ALTER TABLE audit_log ALTER request_id TYPE text COLLATE nocase"
+        )
+        found = find(any_database, writer=None)["values"]
+        assert found.text.startswith(
+            "request_id of public.audit_log takes different texts for the same, by collation nocase"
+        )
+        any_database.execute(found.advice.partition(": ")[2])
+        assert find(any_database, writer=None)["values"].status == "ok"
+
+    def test_what_is_as_good(self, database):
+        """A UUIDv7 of the server's, another order of texts, a partition without defaults, and columns of one's own."""
+        database.execute(
+            "ALTER TABLE audit_log ALTER id SET DEFAULT uuidv7(), ADD COLUMN mine text DEFAULT 'x';"
+            'DROP VIEW audit_timeline; ALTER TABLE audit_log ALTER message TYPE text COLLATE "POSIX";'
+            "ALTER TABLE audit_log_default ALTER recorded_at DROP DEFAULT;"
+            f"GRANT INSERT (mine) ON audit_log TO {WRITER}"
+        )
+        assert wrong(find(database)) == []
+
+
+class TestUnlogged:
+    @pytest.mark.parametrize("table", ["audit_log_default", "audit_log_retained"])
+    def test_tables_are_named(self, database, table):
+        """A crash would empty them; what is printed mends it."""
+        database.execute(f"ALTER TABLE {table} SET UNLOGGED")
+        findings = find(database)
+        assert wrong(findings) == ["unlogged"]
+        assert findings["unlogged"].text.startswith(f"public.{table} is UNLOGGED")
+        database.execute(findings["unlogged"].advice.partition(": ")[2])
+        assert wrong(find(database)) == []
+
+    def test_a_month_that_was_made_so(self, any_database):
+        """In every version of the server each partition says it for itself."""
+        with psycopg.connect(any_database.owner) as connection:
+            schema.init(connection)
+        any_database.execute("DROP TABLE audit_log_default; CREATE UNLOGGED TABLE audit_log_default (LIKE audit_log)")
+        any_database.execute("ALTER TABLE audit_log ATTACH PARTITION audit_log_default DEFAULT")
+        assert find(any_database, writer=None)["unlogged"].status == "wrong"
 
 
 class TestRequired:
@@ -632,6 +771,24 @@ def test_commits_that_do_not_wait_are_told(database):
     found = find(database)["settings"]
     assert (found.status, found.text) == ("ok", "synchronous_commit is off for pglog_writer")
     assert 'ALTER ROLE "pglog_writer" SET synchronous_commit = on;' in found.advice
+
+
+@pytest.mark.parametrize("setting", ["transaction_timeout", "idle_in_transaction_session_timeout"])
+def test_time_limits_that_leave_time(database, setting):
+    """A second is enough to begin a batch, which has a limit of its own."""
+    database.execute(f"ALTER ROLE {WRITER} IN DATABASE {database.name} SET {setting} = '1s'")
+    assert {finding.status for finding in find(database).values()} == {"ok"}
+
+
+def test_a_connection_that_the_server_ends(database, monkeypatch):
+    """As by a time limit of the role that connects: what was found stays, and who finds more is told."""
+    end = "SELECT pg_terminate_backend(pg_backend_pid())"
+    monkeypatch.setattr(server, "check_clock", lambda connection: connection.execute(end))
+    findings = find(database, database.writer, writer=None)
+    assert wrong(findings) == ["connection"]
+    assert findings["connection"].text.startswith("it was ended: terminating connection due to administrator command")
+    assert "another role's doctor --writer pglog_writer" in findings["connection"].advice
+    assert findings["server"].status == "ok"
 
 
 def test_a_writer_without_grants(database):

@@ -5,13 +5,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege, InvalidTextRepresentation
 
 from pglog_audit import AuditLog, audit, schema
+from pglog_audit.cli.commands import cli
 from pglog_audit.doctor import Target, examine
-from pglog_audit.errors import ConfigurationError
+from pglog_audit.errors import ConfigurationError, SchemaError
 from tests.support import configure, flush
 
 WRITER, READER, SECOND = "pglog_tenants_app", "pglog_tenants_support", "pglog_tenants_second"
@@ -201,6 +203,45 @@ class TestInit:
         examination = examine(Target(database.owner, "--conninfo", "other"), writer=WRITER)
         assert [each.status for each in examination.findings if each.name == "tenants"] == ["ok"]
 
+    @pytest.mark.parametrize("options", [{"reader": READER, "rls": True}, {"reader": SECOND}, {"writer": WRITER}])
+    def test_closes_a_view_of_before(self, database, options):
+        """One that PostgreSQL 14 made shows its owner's rows to whoever may read it, also in later versions."""
+        database.execute("ALTER VIEW audit_timeline RESET (security_invoker)")
+        with session(database) as reader:
+            assert len(seen(reader, "audit_timeline")) == 3 * len(TIMES)
+            assert init(database, **options).closed_view
+            assert seen(reader, "audit_timeline") == []
+            assert not init(database, **options).closed_view
+        assert finding(database).status == "ok"
+
+    def test_closes_a_view_of_ones_own(self, database):
+        """It is granted like init's, and told; however it says so, one that is closed stays as it is."""
+        database.execute("DROP VIEW audit_timeline; CREATE VIEW audit_timeline AS SELECT tenant_id FROM audit_log")
+        result = CliRunner().invoke(cli, ["init", "--conninfo", database.owner, "--reader", READER])
+        assert (
+            "Until now public.audit_timeline showed the events of all tenants, by its owner's rights" in result.output
+        )
+        database.execute("ALTER VIEW audit_timeline SET (security_invoker = yes)")
+        assert finding(database).status == "ok"
+        assert not init(database, reader=READER).closed_view
+
+    def test_refuses_a_copy_in_the_place_of_the_view(self, database):
+        """Nothing closes a materialized view, and the reader would be let in."""
+        database.execute("DROP VIEW audit_timeline; CREATE MATERIALIZED VIEW audit_timeline AS SELECT * FROM audit_log")
+        with pytest.raises(SchemaError, match=r"public\.audit_timeline is a materialized view"):
+            init(database, reader=SECOND)
+        with session(database, SECOND) as reader, pytest.raises(InsufficientPrivilege):
+            seen(reader, "audit_timeline")
+
+    def test_leaves_the_view_to_its_owner_without_row_level_security(self, database):
+        """Who was let into the view alone goes on reading."""
+        init(database, table="other", reader=READER)
+        database.execute("ALTER VIEW other_timeline RESET (security_invoker)")
+        assert not init(database, table="other", reader=SECOND).closed_view
+        database.execute(f"REVOKE SELECT ON other FROM {READER}")
+        with session(database) as reader:
+            assert seen(reader, "other_timeline") == []
+
     def test_leaves_policies_of_others_alone(self, database):
         """A table that its owner secured by policies of their own gets none of ours with a further reader."""
         init(database, table="other", writer=WRITER)
@@ -213,7 +254,8 @@ class TestInit:
 
 FAULTS = {
     "ALTER TABLE audit_log DISABLE ROW LEVEL SECURITY": "there are policies, but row-level security is off",
-    "ALTER TABLE audit_log FORCE ROW LEVEL SECURITY": "it binds postgres too",
+    "ALTER TABLE audit_log FORCE ROW LEVEL SECURITY": "row-level security binds postgres too",
+    "ALTER TABLE audit_log_retained FORCE ROW LEVEL SECURITY": "who then maintains public.audit_log_retained without",
     "ALTER VIEW audit_timeline RESET (security_invoker)": "public.audit_timeline shows the events of all tenants",
     "ALTER POLICY read_own_tenant ON audit_log USING (true)": "policy read_own_tenant is not as init makes it",
 }
@@ -230,6 +272,15 @@ def test_doctor_finds_what_undoes_it(database, statement):
     database.execute(found.advice.removeprefix("As postgres: ").partition("; then")[0])
     init(database, reader=READER, rls=True)
     assert finding(database).status == "ok"
+
+
+def test_a_partition_that_binds_its_owner(database):
+    """Though the table has no policies, retain would count no rows there, nor tell which went."""
+    init(database, table="other")
+    database.execute("ALTER TABLE other_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    examination = examine(Target(database.owner, "--conninfo", "other"))
+    [found] = [each for each in examination.findings if each.name == "tenants"]
+    assert found.advice == "As postgres: ALTER TABLE public.other_default NO FORCE ROW LEVEL SECURITY;"
 
 
 def test_it_needs_a_reader():
