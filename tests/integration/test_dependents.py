@@ -251,3 +251,25 @@ class TestMaintain:
         make(attacked, "CREATE VIEW rival.v AS SELECT FROM public.audit_log_default")
         assert run(attacked, "maintain", "--cascade", "--ahead", "13").exit_code == 0
         assert attacked.rows("SELECT to_regclass('rival.v')::text AS there") == [{"there": "rival.v"}]
+
+
+class TestPlantedNames:
+    """Names that the commands might want, taken by somebody with CREATE on the schema."""
+
+    def test_no_working_name_can_be_taken(self, attacked: Database) -> None:
+        """Nobody knows it before."""
+        attacked.execute(f"GRANT CREATE ON SCHEMA public TO {RIVAL}")
+        make(attacked, "CREATE TABLE public.audit_log_drained (); CREATE TABLE public.audit_log_default_old ()")
+        attacked.execute(f"DROP TABLE {THIS_MONTH}; INSERT INTO audit_log (action) VALUES ('a.now')")
+        attacked.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('so.old', '2001-01-01')")
+        assert run(attacked, "maintain").exit_code == 0
+        assert run_retain(attacked).exit_code == 0
+        assert [row["action"] for row in attacked.rows()] == ["a.now"]
+
+    def test_a_type_of_a_partitions_name(self, attacked: Database) -> None:
+        """A table is a type as well: it is told as a relation of that name is, and the rest is made."""
+        attacked.execute(f"GRANT CREATE ON SCHEMA public TO {RIVAL}; DROP TABLE {THIS_MONTH}")
+        make(attacked, f"CREATE DOMAIN public.{THIS_MONTH} AS int")
+        result = run(attacked, "maintain", "--ahead", "13")
+        assert (result.exit_code, f'"{THIS_MONTH}" is in the way: a partition of' in result.stderr) == (4, True)
+        assert len(names(attacked)) == 16
