@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,14 @@ from pglog_audit import maintenance, owned_table, schema
 from pglog_audit.cli.commands import cli
 from pglog_audit.errors import ConfigurationError, SchemaError
 from pglog_audit.maintenance import Maintained, maintain
+from pglog_audit.owned_table import OwnedTable
 from pglog_audit.retention import retain
 from pglog_audit.steps import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pglog_audit.owned_table import Changing
     from tests.conftest import Database
 
 NOW = datetime.now(UTC)
@@ -378,3 +381,24 @@ class TestOthers:
             run(database, table="activity")
         with pytest.raises(SchemaError, match="there is no table nothing"):
             run(database, table="nothing")
+
+
+class TestTimeouts:
+    def test_those_of_the_role_are_not_those_of_a_change(self, any_database: Database) -> None:
+        """A month of many rows takes its time, whatever ends the statements and transactions of others."""
+        with psycopg.connect(any_database.owner) as connection:
+            schema.init(connection)
+            settings = ["statement_timeout", "idle_in_transaction_session_timeout"]
+            if connection.info.server_version >= 170000:
+                settings.append("transaction_timeout")
+        options = " ".join(f"-c {name}=300ms" for name in settings)
+        with psycopg.connect(any_database.owner, autocommit=True, options=options) as connection:
+            owned = OwnedTable(connection, "audit_log")
+
+            def take_time(cursor: Changing) -> str:
+                cursor.execute("SELECT pg_sleep(0.4)")
+                time.sleep(0.4)
+                return str(cursor.execute("SELECT 'done' AS done").fetchall()[0]["done"])
+
+            assert owned.change(take_time) == "done"
+            assert {connection.execute(f"SHOW {name}").fetchone() for name in settings} == {("300ms",)}
