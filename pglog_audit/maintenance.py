@@ -1,15 +1,16 @@
 """The upkeep of the audit table: partitions ahead, guards put right, and the default partition drained."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection
-from psycopg.errors import CheckViolation
+from psycopg.errors import CheckViolation, DependentObjectsStillExist
 
 from . import table_names
 from .audit_table import find_taken
+from .dependents import WHAT_NOW, Dependent, find_dependents, tell_dependents
 from .guards import Guard, find_function, find_guards, restore
 from .owned_table import Changing, OwnedTable, Partition
 from .sql import template, with_parameters
@@ -37,12 +38,19 @@ class Maintained:
     """The partitions that were not there."""
     moved: int = 0
     """Rows of the default partition that lie in partitions of their own now."""
+    dropped: tuple[Dependent, ...] = ()
+    """What depended on the default partition and, by *cascade*, went."""
     problems: tuple[str, ...] = ()
     """What could not be done, and what to run."""
 
 
 def maintain(
-    connection: Connection[Any], *, table: str = "audit_log", ahead: int | None = None, dry_run: bool = False
+    connection: Connection[Any],
+    *,
+    table: str = "audit_log",
+    ahead: int | None = None,
+    cascade: bool = False,
+    dry_run: bool = False,
 ) -> Maintained:
     """
     Keep the audit table in order while writers write; a second call changes nothing.
@@ -53,6 +61,8 @@ def maintain(
 
     :param connection: as the owner or a member of it; outside a transaction.
     :param ahead: how many partitions there shall be after the current one: by default 30 days, 12 months or 2 years.
+    :param cascade: a new default partition takes the place of one that rows are moved from: drop what others made of
+        the old one, such as views. Otherwise these rows stay where they are, and the problems name it.
     :param dry_run: change nothing, and tell what would be done.
     :raises SchemaError: there is no such table, or this role may not change it; the message says what to run.
     :raises psycopg.errors.LockNotAvailable: somebody held the table all the time.
@@ -63,20 +73,32 @@ def maintain(
     ahead = step.ahead if ahead is None else ahead
     theirs = {part.name for part in foreign}
     restored = _restore_guards(connection, owned, theirs, dry_run=dry_run)
-    plan = owned.change(lambda cursor: _plan(owned, cursor, ahead))
-    moved = owned.change(lambda cursor: _count(owned, cursor, plan)) if dry_run else _carry_out(owned, plan)
-    made = [each.name for each in plan.missing]
+    plan = owned.change(lambda cursor: _plan(owned, cursor, ahead, cascade=cascade))
+    if dry_run:
+        done = owned.change(lambda cursor: _foresee(owned, cursor, plan))
+    else:
+        done = _carry_out(owned, plan, cascade=cascade)
+    made = [each.name for each in plan.missing if each.name not in done.left]
     if plan.lacks_default:
         made.append(owned.default_name)
     problems = [_in_the_way(owned, name) for name in plan.taken]
+    if done.left:
+        problems.append(owned.change(lambda cursor: _tell_dependents(owned, cursor)))
     if foreign:
         problems.append(owned.describe(foreign))
-    return Maintained(owned.found.name, step, ahead, restored, tuple(made), moved, tuple(problems))
+    dropped = tuple(done.dropped)
+    return Maintained(owned.found.name, step, ahead, restored, tuple(made), done.moved, dropped, tuple(problems))
 
 
 def _in_the_way(owned: OwnedTable, name: str) -> str:
     there, table = owned.found.beside(name).as_string(), owned.found.name
     return f"{there} is in the way: a partition of {table} shall have that name; rename it and run this again"
+
+
+def _tell_dependents(owned: OwnedTable, cursor: Changing) -> str:
+    [default] = [each for each in owned.partitions(cursor) if each.is_default]
+    told = tell_dependents(default.name, find_dependents(cursor.connection, default.identifier))
+    return f"{told}, and rows in it that lack a partition. {WHAT_NOW}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +108,27 @@ class _Plan:
     """Partitions to make, oldest first."""
     blocked: Sequence[Partition]
     """Those of them that the default partition has rows of."""
+    left: Sequence[Partition]
+    """Others that it has rows of, and cannot give them away because of what depends on it."""
+    dependents: Sequence[Dependent]
+    """What is to be dropped with it."""
     taken: Sequence[str]
     """The names that other relations have, so that their partitions cannot be made."""
     lacks_default: bool
     """Whether the default partition is to be made."""
 
 
-def _plan(owned: OwnedTable, cursor: Changing, ahead: int) -> _Plan:
+@dataclass(slots=True)
+class _Done:
+    """What became of the default partition."""
+
+    moved: int = 0
+    dropped: list[Dependent] = field(default_factory=list)
+    left: set[str] = field(default_factory=set)
+    """The names of partitions that could not be made."""
+
+
+def _plan(owned: OwnedTable, cursor: Changing, ahead: int, *, cascade: bool) -> _Plan:
     step, partitions = owned.found.step, owned.partitions(cursor)
     default = next((each for each in partitions if each.is_default), None)
     [row] = cursor.execute(template("server_time")).fetchall()
@@ -105,22 +141,43 @@ def _plan(owned: OwnedTable, cursor: Changing, ahead: int) -> _Plan:
     taken = find_taken(cursor.connection, owned.found.schema, names)
     missing = [each for each in missing if each.name not in taken]
     blocked = [each for each in missing if each.begins and step.begin(each.begins) in occupied]
-    return _Plan(default, missing, blocked, taken, default is None and owned.default_name not in taken)
+    dependents = find_dependents(cursor.connection, default.identifier) if default and blocked else ()
+    left = blocked if dependents and not cascade else []
+    missing, blocked = ([each for each in some if each not in left] for some in (missing, blocked))
+    lacks_default = default is None and owned.default_name not in taken
+    return _Plan(default, missing, blocked, left, dependents if blocked else (), taken, lacks_default)
 
 
-def _carry_out(owned: OwnedTable, plan: _Plan) -> int:
-    """Make what is missing, and return how many rows of the default partition were moved."""
-    moved = 0
+def _foresee(owned: OwnedTable, cursor: Changing, plan: _Plan) -> _Done:
+    """Return what would become of the default partition."""
+    return _Done(_count(owned, cursor, plan), [*plan.dependents], {each.name for each in plan.left})
+
+
+def _carry_out(owned: OwnedTable, plan: _Plan, *, cascade: bool) -> _Done:
+    """Make what is missing, and return what became of the default partition."""
+    done = _Done(left={each.name for each in plan.left})
     if plan.lacks_default:
         owned.change(owned.make_default)
     elif plan.blocked:
-        moved = owned.change(lambda cursor: _drain(owned, cursor, plan.blocked))
+        _try_to_drain(owned, plan.blocked, done, cascade=cascade)
     for partition in plan.missing:
         try:
             owned.change(lambda cursor, one=partition: _make(owned, cursor, one))  # type: ignore[misc]
         except CheckViolation:  # since the plan the default partition has a row of it
-            moved += owned.change(lambda cursor, one=partition: _drain(owned, cursor, [one]))  # type: ignore[misc]
-    return moved
+            _try_to_drain(owned, [partition], done, cascade=cascade)
+    return done
+
+
+def _try_to_drain(owned: OwnedTable, blocked: Sequence[Partition], done: _Done, *, cascade: bool) -> None:
+    """Drain the default partition unless, since the plan, somebody made what depends on it."""
+    try:
+        moved, dropped = owned.change(lambda cursor: _drain(owned, cursor, blocked, cascade=cascade))
+    except DependentObjectsStillExist:
+        done.left.update(each.name for each in blocked)
+    else:
+        done.left.difference_update(each.name for each in blocked)
+        done.moved += moved
+        done.dropped += dropped
 
 
 def _restore_guards(
@@ -202,19 +259,30 @@ def _count(owned: OwnedTable, cursor: Changing, plan: _Plan) -> int:
     return sum(owned.count(cursor, plan.default.identifier, each.begins, each.ends) for each in plan.blocked)
 
 
-def _make(owned: OwnedTable, cursor: Changing, partition: Partition) -> bool:
+def _make(owned: OwnedTable, cursor: Changing, partition: Partition) -> None:
     """Make *partition* unless it is there by now: another call may run at the same time."""
-    is_missing = partition.name not in {each.name for each in owned.partitions(cursor)}
-    if is_missing:
+    if partition.name not in {each.name for each in owned.partitions(cursor)}:
         owned.make_partition(cursor, partition)
-    return is_missing
 
 
-def _drain(owned: OwnedTable, cursor: Changing, blocked: Iterable[Partition]) -> int:
-    """Make the partitions that are *blocked* by rows of the default one, and return how many rows these are."""
+def _drain(
+    owned: OwnedTable, cursor: Changing, blocked: Iterable[Partition], *, cascade: bool
+) -> tuple[int, tuple[Dependent, ...]]:
+    """Make the partitions that are *blocked* by rows of the default one, and return how many, and what was dropped."""
+    there = {each.name for each in owned.partitions(cursor)}
+    missing = [each for each in blocked if each.name not in there]
+    if not missing:
+        return 0, ()
     # In one transaction, in which nobody else can use the table: no row is in two places, or in none, for anybody.
-    old = owned.replace_default(cursor, "_drained")
-    made = [each for each in blocked if _make(owned, cursor, each)]
-    owned.take_back(cursor, old)
-    cursor.execute(template("drop_table").format(table=old.identifier))
-    return sum(owned.count(cursor, each.identifier) for each in made)
+    old, default, dependents = owned.take_default(cursor)
+    moved, since = 0, None
+    for each in missing:
+        owned.make_table(cursor, each)
+        owned.move(cursor, old, default, since, each.begins)
+        moved += owned.move(cursor, old, each, each.begins, each.ends)
+        owned.attach(cursor, each)
+        since = each.ends
+    owned.move(cursor, old, default, since)
+    owned.attach(cursor, default)
+    owned.drop(cursor, old.identifier, cascade=cascade)
+    return moved, dependents

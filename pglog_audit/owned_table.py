@@ -1,5 +1,6 @@
 """The audit table in its owner's hands: one short change at a time, while writers write."""
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from psycopg.rows import DictRow, class_row, dict_row
 
 from . import ddl, table_names
 from .audit_table import AuditTable, describe, require_retained, require_version
+from .dependents import Dependent, find_dependents
 from .errors import ConfigurationError, SchemaError
 from .guards import find_function, make
 from .lock_holders import telling_holders
@@ -176,13 +178,23 @@ class OwnedTable:
 
     def make_partition(self, cursor: Changing, partition: Partition) -> None:
         """Make *partition*, guarded and granted to nobody, within a change."""
+        self.make_table(cursor, partition)
+        self.attach(cursor, partition)
+
+    def make_table(self, cursor: Changing, partition: Partition) -> None:
+        """Make what :meth:`attach` can make a partition of, within the same change."""
+        names = {"table": self.found.identifier, "partition": partition.identifier}
+        cursor.execute(template("make_partition").format(**names))
+
+    def attach(self, cursor: Changing, partition: Partition) -> None:
+        """Make a partition of a table that was made within this change."""
         bounds: sql.Composable = sql.SQL("DEFAULT")
         if not partition.is_default:
             times = {name: sql.Literal(str(getattr(partition, name))) for name in ("begins", "ends")}
             bounds = template("partition_bounds").format(**times)
         function = find_function(self._connection, self.found.oid, self.found.table)
         cursor.execute(
-            template("make_partition").format(
+            template("attach_partition").format(
                 table=self.found.identifier,
                 partition=partition.identifier,
                 bounds=bounds,
@@ -200,33 +212,48 @@ class OwnedTable:
         """Make the default partition, within a change."""
         self.make_partition(cursor, Partition(self.found.schema, self.default_name, is_default=True))
 
-    def replace_default(self, cursor: Changing, suffix: str) -> Partition:
-        """Put an empty default partition in the place of the one there is, within a change, and return the old one."""
+    def take_default(self, cursor: Changing) -> tuple[Partition, Partition, tuple[Dependent, ...]]:
+        """Detach the default partition, within a change; return it, a table of its name, and what depends on it."""
         [default] = [each for each in self.partitions(cursor) if each.is_default]
-        old = replace(default, name=f"{table_names.name_prefix(self.found.table)}{suffix}")
+        # A name that nobody could take before; until the change ends nobody else sees it.
+        old = replace(default, name=f"{table_names.name_prefix(self.found.table)}_{secrets.token_hex(4)}")
         self.detach(cursor, default)
+        dependents = find_dependents(cursor.connection, default.identifier)
         cursor.execute(template("rename_table").format(table=default.identifier, name=sql.Identifier(old.name)))
-        self.make_default(cursor)
-        return old
+        self.make_table(cursor, default)
+        return old, default, dependents
 
     def detach(self, cursor: Changing, partition: Partition) -> None:
         """Take *partition* from the table, within a change; it stays as a table of its own."""
         # Not CONCURRENTLY: PostgreSQL refuses that where there is a default partition.
         cursor.execute(template("detach_partition").format(table=self.found.identifier, partition=partition.identifier))
 
-    def take_back(self, cursor: Changing, old: Partition, since: datetime | None = None) -> int:
-        """Insert the rows of *old*, of *since* and later, into the table again, within a change; return how many."""
+    def move(
+        self,
+        cursor: Changing,
+        old: Partition,
+        partition: Partition,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """
+        Insert the rows of *old*, of *since* and later, before *until*, into the table *partition*; return how many.
+
+        Before it is attached: no trigger and no rule of the audit table has a say, and no subscriber gets them again.
+        """
         columns = with_parameters(self.columns(cursor))
-        names = {"table": self.found.identifier, "old": with_parameters(old.identifier), "columns": columns}
-        # A row that the table refuses is an error by itself; one that a trigger drops is not.
-        expected = self.count(cursor, old.identifier, since)
-        moved = cursor.execute(template("move_rows").format(**names), {"since": since}).rowcount
-        if moved != expected:
-            raise SchemaError(
-                f"of {expected} rows of the default partition {moved} could be inserted again: a trigger or rule on "
-                f"{self.found.name} drops rows; nothing was changed, and pglog-audit doctor names it"
-            )
-        return moved
+        names = {"partition": with_parameters(partition.identifier), "old": with_parameters(old.identifier)}
+        statement = template("move_rows").format(**names, columns=columns)
+        return cursor.execute(statement, {"since": since, "until": until}).rowcount
+
+    def drop(self, cursor: Changing, relation: sql.Identifier, *, cascade: bool) -> None:
+        """
+        Drop what is no partition any more, within a change.
+
+        :raises psycopg.errors.DependentObjectsStillExist: something depends on it, and *cascade* is false.
+        """
+        how = sql.SQL("CASCADE" if cascade else "RESTRICT")
+        cursor.execute(template("drop_table").format(table=relation, cascade=how))
 
     def columns(self, cursor: Changing) -> sql.Composed:
         """Return the columns that hold what was inserted, within a change."""

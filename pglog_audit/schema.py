@@ -13,7 +13,7 @@ from . import ddl, scripts, table_names
 from .audit_event import EVENT_FIELDS
 from .audit_table import AuditTable, describe, require_retained, require_version
 from .errors import SchemaError
-from .lock_holders import telling_holders
+from .lock_holders import Waiting, telling_holders
 from .roles import Role, Roles, describe_role, require_roles
 from .scripts import DEFAULT_ID_TYPES
 from .scripts import partitions_script as partitions_script
@@ -103,10 +103,10 @@ def init(
     roles = Roles(owner, writer, reader, operator)
     step = scripts.check(table, roles, id_types, partitions, existing=existing, rls=rls)
     is_callers = connection.info.transaction_status != TransactionStatus.IDLE
-    with telling_holders(connection, table), connection.transaction():
+    with telling_holders(connection, table) as waiting, connection.transaction():
         if not is_callers:
             connection.execute(template("read_committed"))
-        table = _begin(connection, table)
+        table = _begin(connection, table, waiting)
         require_roles(connection, roles)
         relation = describe(connection, table)
         require = partial(_require, id_types=id_types, step=step if partitions else None, existing=existing)
@@ -167,7 +167,7 @@ class _View:
     identifier: sql.Identifier
 
 
-def _begin(connection: Connection[Any], table: str) -> str:
+def _begin(connection: Connection[Any], table: str, waiting: Waiting) -> str:
     """Let no function be found but PostgreSQL's own, wait for other setups, and return *table* with its schema."""
     *schema, name = table.split(".")
     asked = {"schema": schema[0] if schema else None, "name": name}
@@ -181,7 +181,9 @@ def _begin(connection: Connection[Any], table: str) -> str:
         connection.execute(template("qualify_names"))
     else:  # no schema, or one whose name we cannot write as a text
         connection.execute(ddl.setup(table))
+    waiting.of_setups = True
     connection.execute(ddl.lock_setup())
+    waiting.of_setups = False
     return table
 
 

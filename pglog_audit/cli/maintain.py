@@ -9,6 +9,7 @@ from ..maintenance import Maintained
 from ..maintenance import maintain as maintain_table
 from .options import Once, database_options, examples
 from .owner_connection import owner_connection
+from .terminal import printable
 
 _SHOWN = 3
 _CURRENT = {"day": "today", "month": "this month", "year": "this year"}
@@ -24,8 +25,13 @@ _CURRENT = {"day": "today", "month": "this month", "year": "this year"}
     type=click.IntRange(1, 1200),
     help="How many partitions there shall be after the current one. Default: 30 days, 12 months or 2 years.",
 )
+@click.option(
+    "--cascade",
+    is_flag=True,
+    help="Drop what others made of the default partition, such as views, where its rows are to be moved.",
+)
 @click.option("--dry-run", is_flag=True, help="Change nothing, and say what would be done.")
-def maintain(conninfo: str, table: str, ahead: int | None, *, dry_run: bool) -> None:
+def maintain(conninfo: str, table: str, ahead: int | None, *, cascade: bool, dry_run: bool) -> None:
     """
     Keep the audit table in order: make partitions ahead, put its guards right, and empty the default partition.
 
@@ -33,7 +39,7 @@ def maintain(conninfo: str, table: str, ahead: int | None, *, dry_run: bool) -> 
     of it.
     """
     with owner_connection(conninfo) as connection:
-        done = maintain_table(connection, table=table, ahead=ahead, dry_run=dry_run)
+        done = maintain_table(connection, table=table, ahead=ahead, cascade=cascade, dry_run=dry_run)
     if lines := list(_would_do(done) if dry_run else _done(done)):
         click.echo("\n".join(lines))
     if done.problems:
@@ -49,6 +55,7 @@ def _done(done: Maintained) -> Iterator[str]:
         yield f"Made {_partitions(done.made)}."
     if done.moved:
         yield f"Moved {_events(done.moved)} from the default partition to {'theirs' if done.moved > 1 else 'its own'}."
+    yield from (f"Dropped {printable(str(each))}, which depended on the default partition." for each in done.dropped)
     if not done.problems:
         reach = f"{_CURRENT[done.step.unit]} and {_number(done.ahead, done.step.unit)} more"
         yield f"{done.table} has partitions for {reach}."
@@ -63,6 +70,7 @@ def _would_do(done: Maintained) -> Iterator[str]:
         yield f"Would make {_partitions(done.made)}."
     if done.moved:
         yield f"Would move {_events(done.moved)} from the default partition."
+    yield from (f"Would drop {printable(str(each))}, which depends on the default partition." for each in done.dropped)
     if not (done.restored or done.made or done.moved or done.problems):
         yield f"Nothing to do for {done.table}."
 

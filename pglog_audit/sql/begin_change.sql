@@ -1,5 +1,8 @@
--- A change leaves a lock that it does not get to the writers, and reads times that carry their offset.
+-- A change leaves a lock that it does not get to the writers, takes its time, and reads times that carry their offset.
 SET LOCAL lock_timeout = '1s';
 SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+-- From PostgreSQL 17 on.
+SELECT set_config('transaction_timeout', '0', true) WHERE current_setting('transaction_timeout', true) IS NOT NULL;
 SET LOCAL DateStyle = 'ISO';
 SET LOCAL pglog_audit.events = {table};

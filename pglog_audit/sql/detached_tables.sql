@@ -1,7 +1,6 @@
 -- The tables that retention took from a table and has not dropped; of its owner, so that nobody else can name one.
 SELECT nspname::text AS schema,
        t.relname::text AS name,
-       mark ->> 'partition' AS partition,
        (mark ->> 'begins')::timestamptz AS begins,
        (mark ->> 'ends')::timestamptz AS ends
 FROM pg_catalog.pg_class AS parent

@@ -1,2 +1,2 @@
--- Remove a table that is no partition any more.
-DROP TABLE {table}
+-- Remove a table that is no partition any more; {cascade} says whether with what others made of it.
+DROP TABLE {table} {cascade}

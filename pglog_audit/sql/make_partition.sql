@@ -1,7 +1,4 @@
--- A partition of the table, attached so that writers go on meanwhile.
+-- A table that can become a partition; without indexes, which are made when it does.
 CREATE TABLE {partition} (
     LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE
-);
-ALTER TABLE {table} ATTACH PARTITION {partition} {bounds};
-{guards}
-{revoke_given}
+)

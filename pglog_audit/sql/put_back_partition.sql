@@ -1,7 +1,4 @@
--- What makes a partition again of one that retention has taken from the table and not dropped.
-BEGIN;
-SET LOCAL ROLE {owner};
+-- What makes a partition again of one that retention has taken from the table.
 DROP TRIGGER refuse_change ON {relation};
 ALTER TABLE {table} ATTACH PARTITION {relation} FOR VALUES FROM ({begins}) TO ({ends});
 COMMENT ON TABLE {relation} IS NULL;
-COMMIT;

@@ -1,7 +1,4 @@
--- What inserts again the rows of the default partition that retention has taken from the table and not dropped.
-BEGIN;
-SET LOCAL ROLE {owner};
+-- What inserts its rows again, where it cannot be a partition any more.
 INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {columns} FROM {relation} WHERE occurred_at < {ends};
 DROP TABLE {relation};
-COMMIT;

@@ -18,6 +18,7 @@ from uuid_utils import uuid7
 
 from pglog_audit import AuditLog, catalog, schema
 from pglog_audit.doctor import Target, examine
+from pglog_audit.retention import retain
 from tests.conftest import Database
 
 ROLES = ("writer", "reader", "operator", "owner", "superuser")
@@ -282,6 +283,11 @@ ATTACKS = (
         FOUND,
         "guards",
     ),
+    Attack(
+        "keep a month from being dropped, by something that depends on it",
+        ("CREATE DOMAIN evil.month AS public.audit_log_default",),
+        ("told",) * 5,
+    ),
     Attack("let others change rows", (f"GRANT UPDATE ON audit_log TO {WRITER}",), FOUND, "restraint"),
     Attack(
         "let yet others do so, or date events back",
@@ -433,6 +439,17 @@ def assert_harmless(database, session, role, table):
     assert (row["count"], row["is_now"]) == (2 + inserted, True)
 
 
+def assert_told(database, role):
+    """The operator's command leaves old events where they are, says whose object that is, and may drop it."""
+    database.execute("INSERT INTO audit_log (action, occurred_at) VALUES ('x.y', '2001-01-01')")
+    owner = OWNER if role == "owner" else LOGIN[role]
+    with connect(database, "operator", autocommit=True) as connection:
+        [left] = retain(connection, "1year")
+        assert [str(each) for each in left.in_the_way] == [f"type evil.month of role {owner}"]
+        [gone] = retain(connection, "1year", cascade=True)
+    assert (gone.events, gone.dropped) == (1, left.in_the_way)
+
+
 @pytest.mark.parametrize(("attack", "role", "cell", "ways"), REFUSED)
 @pytest.mark.parametrize("place", ["site", "old_site"])
 def test_what_is_refused(request, place, attack, role, cell, ways):
@@ -457,6 +474,8 @@ def test_what_is_not_refused(copy, attack, role, cell, ways):
         assert wrong(found) <= ALREADY
     assert (notes is not None) == (cell == "noted") or cell == "doctor"
     assert (("explained", "forged") in gaps) == (cell == "gaps")
+    if cell == "told":
+        assert_told(copy, role)
 
 
 def test_the_missing_event_is_told_before(copy):
