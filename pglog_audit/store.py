@@ -170,13 +170,16 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
     Make one transaction of the block, and send it in one go.
 
     psycopg's own, in a pipeline, would wait for the server before the first statement and before COMMIT.
+
+    :raises UnreachableError: the server takes no writes: it is a standby.
     """
     failure: Exception | None = None
+    begun: psycopg.Cursor[Any] | None = None
     wait = connection.wait
     try:
         with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext() as pipeline:
             try:
-                connection.execute(template("begin_batch"))
+                begun = connection.execute(template("begin_batch"))
                 yield
                 connection.execute(template("commit_batch"))
                 if pipeline:
@@ -194,6 +197,8 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
     if failure:
         with suppress(psycopg.Error, TimeoutError):
             connection.rollback()
+        if isinstance(failure, psycopg.errors.FeatureNotSupported) and not (begun and begun.statusmessage):
+            raise UnreachableError(f"{failure.diag.message_primary} ({failure.sqlstate})")
         raise failure
 
 

@@ -293,6 +293,18 @@ def test_time_limits_of_the_servers_end_no_batch(any_database):
     assert stats(logger)["last_error"] is None
 
 
+def test_transactions_that_are_read_only_by_default_do_not_stop_the_writer(any_database):
+    """A batch is there to write, whatever the role's setting, or what a neighbour left in the session."""
+    with psycopg.connect(any_database.owner) as connection:
+        schema.init(connection)
+    any_database.execute(f"ALTER DATABASE {any_database.name} SET default_transaction_read_only = on")
+    logger = configure(any_database.owner)
+    log(logger, 50)
+    flush(logger)
+    assert_exact(any_database, 50)
+    assert stats(logger)["last_error"] is None
+
+
 def test_a_line_that_is_not_new_makes_no_second_row(database):
     """Whoever takes lines for new that are rows already is told so by the server, and they count as duplicates."""
     handler = PostgresHandler(database.writer)
