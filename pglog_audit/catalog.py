@@ -5,8 +5,8 @@ The table is the schema: what is written are the columns that it has and that th
 types. So the same statement serves the full table, one with a user's own columns, and a narrow one of another program.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 from psycopg import Connection, Cursor, sql
@@ -23,6 +23,7 @@ from .sql import template
 T = TypeVar("T")
 _FIELDS = CALLER_FIELDS | WRITER_FIELDS
 _NEVER_WRITTEN = "recorded_at"
+_SENT_AS = {"occurred_at": "pg_catalog.float8", "metadata": "pg_catalog.jsonb"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,19 @@ class Table:
         """Our fields whose column is gone or closed though the table is ours: their values go to the metadata."""
         return sorted(CALLER_FIELDS - self.fields.keys()) if "writer_seq" in self.fields else []
 
-    def insert(self, statement: str = "insert_events", *, are_new: bool = False) -> sql.Composed:
+    def insert(
+        self, statement: str = "insert_events", *, are_new: bool = False, left_out: frozenset[str] | None = None
+    ) -> sql.Composed:
         """
         Return *statement*, by its name, which makes rows of the JSON array ``%(lines)s``.
 
         :param are_new: no line can be a row: there is no need to look, which takes a tenth of the server's time.
+        :param left_out: of a line that stands alone, what :meth:`left_out` says.
         """
-        values = [(column, self._value(field, column)) for field, column in self.fields.items()]
-        values += [(column, _with_default(_of("extra", name), column)) for name, column in self.user_columns.items()]
+        values = [(column, self._value(field, column)) for field, column in _filled(self.fields, left_out)]
+        values += [
+            (column, _with_default(_of("extra", name), column)) for name, column in _filled(self.user_columns, left_out)
+        ]
         return template(statement).format(
             table=sql.Identifier(self.schema, self.name),
             columns=sql.SQL(", ").join(_name(column.name) for column, _ in values),
@@ -84,6 +90,20 @@ class Table:
             definitions=_definitions({**self.fields, **dict.fromkeys(self.homeless, _EXTRA), "extra": _EXTRA}),
             user_columns=self._user_columns(),
             on_conflict=sql.SQL("") if are_new else sql.SQL("\n") + template("insert_no_second"),
+        )
+
+    def left_out(self, line: Mapping[str, Any]) -> frozenset[str]:
+        """
+        Return the columns that *line* leaves to the server, which knows what a default has meant since it was made.
+
+        Written out in a statement, its names would be looked up in the session's search path.
+        """
+        places = ((self.fields, line), (self.user_columns, line.get("extra") or {}))
+        return frozenset(
+            column.name
+            for columns, values in places
+            for name, column in columns.items()
+            if column.default is not None and values.get(name) is None and name != "metadata"
         )
 
     def _user_columns(self) -> sql.Composable:
@@ -107,7 +127,8 @@ class Table:
         """Merge what has no column into the metadata, where a key of the same name wins."""
         return sql.SQL(
             "({homeless}CASE WHEN line.extra IS NULL THEN COALESCE(line.metadata, '{{}}')"
-            " ELSE (line.extra - {names}::text[]) || COALESCE(line.metadata, '{{}}') END)::{type}"
+            " ELSE (line.extra OPERATOR(pg_catalog.-) {names}::pg_catalog.text[])"
+            " OPERATOR(pg_catalog.||) COALESCE(line.metadata, '{{}}') END)::{type}"
         ).format(
             homeless=sql.SQL("").join(map(_as_object, self.homeless)),
             names=_verbatim(sql.Literal(list(self.user_columns)).as_string()),
@@ -115,13 +136,21 @@ class Table:
         )
 
 
-_EXTRA = Column("extra", "jsonb", None, "jsonb")
+_EXTRA = Column("extra", "pg_catalog.jsonb", None, "jsonb")
+
+
+def _filled(columns: Mapping[str, Column], left_out: frozenset[str] | None) -> Iterator[tuple[str, Column]]:
+    for name, column in columns.items():
+        if left_out is None:
+            yield name, column
+        elif column.name not in left_out:
+            yield name, replace(column, default=None)
 
 
 def _as_object(field: str) -> sql.Composed:
-    return sql.SQL("CASE WHEN {0} IS NULL THEN '{{}}' ELSE pg_catalog.jsonb_build_object({1}, {0}) END || ").format(
-        _of("line", field), sql.Literal(field)
-    )
+    return sql.SQL(
+        "CASE WHEN {0} IS NULL THEN '{{}}' ELSE pg_catalog.jsonb_build_object({1}, {0}) END OPERATOR(pg_catalog.||) "
+    ).format(_of("line", field), sql.Literal(field))
 
 
 def describe(connection: Connection[Any], table: str, columns: Mapping[str, str], named_by: str = "") -> Table:
@@ -233,10 +262,7 @@ def _of(source: str, name: str) -> sql.Composed:
 
 
 def _definitions(columns: Mapping[str, Column]) -> sql.Composed:
-    types = {
-        name: "float8" if name == "occurred_at" else "jsonb" if name == "metadata" else column.type
-        for name, column in columns.items()
-    }
+    types = {name: _SENT_AS.get(name, column.type) for name, column in columns.items()}
     return sql.SQL(", ").join(sql.SQL("{} {}").format(_name(name), _verbatim(kind)) for name, kind in types.items())
 
 

@@ -1,16 +1,31 @@
-"""A transaction that reads: it changes nothing, and no time is beyond it."""
+"""A transaction that reads: it changes nothing, and no value is beyond it."""
 
+import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.rows import tuple_row
-from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+from psycopg.types.datetime import (
+    DateLoader,
+    IntervalLoader,
+    TimeLoader,
+    TimestampLoader,
+    TimestamptzLoader,
+    TimetzLoader,
+)
+from psycopg.types.json import JsonLoader
 
 from .sql import template
+
+MAX_DEPTH = 200
+"""Levels of the deepest JSON that is read as more than text; what we write has half of them."""
 
 Reader: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 
@@ -20,7 +35,8 @@ def reading(connection: psycopg.Connection[Any]) -> Iterator[Reader]:
     """
     Read over *connection* in a transaction of its own.
 
-    A time beyond Python's calendar, such as ``infinity``, comes as the server's text.
+    What Python has no value for, such as the time ``infinity`` or JSON of a thousand levels, comes as the server's
+    text; a number in JSON that is beyond int or float as a :class:`decimal.Decimal`.
     """
     with connection.transaction():
         # Not connection.cursor(): a pool's connections may have other placeholders and rows than ours.
@@ -44,12 +60,55 @@ def find_table(connection: psycopg.Connection[Any], table: str) -> tuple[str, st
     return found and (found[0], found[1])
 
 
+class _FiniteIntervalLoader(IntervalLoader):
+    def load(self, data: Buffer) -> timedelta:
+        if b"infinity" in bytes(data):
+            raise psycopg.DataError("psycopg would take it for no time at all")
+        return super().load(data)
+
+
+class _WholeJsonLoader(JsonLoader):
+    """JSON whose numbers keep their size, up to a depth at which all that follows can walk it."""
+
+    def load(self, data: Buffer) -> Any:
+        text = bytes(data)
+        value = json.loads(text, parse_int=_integer, parse_float=_float)
+        # Brackets in texts count as well: then the value tells.
+        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(value):
+            raise psycopg.DataError("JSON with too many levels")
+        return value
+
+
+def _integer(digits: str) -> int | Decimal:
+    try:
+        return int(digits)
+    except ValueError:  # sys.set_int_max_str_digits
+        return Decimal(digits)
+
+
+def _float(digits: str) -> float | Decimal:
+    number = float(digits)
+    return number if math.isfinite(number) else Decimal(digits)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            part
+            for each in level
+            if isinstance(each, dict | list)
+            for part in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
+
+
 def _lenient(loader: type[Loader]) -> type[Loader]:
     def load(self: Loader, data: Buffer) -> Any:
-        # One row with infinity in a column must not hide all the others.
+        # One row that is beyond Python, such as infinity in a column, must not hide all the others.
         try:
             return loader.load(self, data)
-        except psycopg.DataError:
+        except Exception:  # noqa: BLE001 - loaders fail in their own ways, and the text is true in any case
             return bytes(data).decode()
 
     return type(f"Lenient{loader.__name__}", (loader,), {"load": load})
@@ -57,6 +116,11 @@ def _lenient(loader: type[Loader]) -> type[Loader]:
 
 _LOADERS = {
     "date": _lenient(DateLoader),
+    "interval": _lenient(_FiniteIntervalLoader),
+    "json": _lenient(_WholeJsonLoader),
+    "jsonb": _lenient(_WholeJsonLoader),
+    "time": _lenient(TimeLoader),
+    "timetz": _lenient(TimetzLoader),
     "timestamp": _lenient(TimestampLoader),
     "timestamptz": _lenient(TimestamptzLoader),
 }

@@ -85,20 +85,20 @@ class Store:
             self.close()
 
     def _insert_with(self, connection: psycopg.Connection[Any], lines: Sequence[str], *, are_new: bool) -> int:
+        milliseconds = str(int(self.options.write_timeout * 1000))
+        limits = {"lock_timeout": str(int(self.options.write_timeout * 500)), "statement_timeout": milliseconds}
+        # Not the connection's own: a pool of the user's may have raw cursors, which take other parameters.
+        cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         if self.table is None:
-            conninfo = self.options.conninfo
-            named_by = name_source(conninfo) if isinstance(conninfo, str) else ""
-            self.table = catalog.describe(connection, self.options.table, dict(self.options.columns), named_by)
+            with connection.transaction():
+                cursor.execute(template("limit_batch"), limits)
+                self.table = self._describe(connection)
             self._inserts = {new: self.table.insert(are_new=new).as_bytes(connection) for new in (False, True)}
         own = 0
         if not self.table.is_numbered:
             # What a writer says of itself means nothing to the program that the table belongs to.
             own = sum(map(is_own, lines))
             lines = [line for line in lines if not is_own(line)]
-        milliseconds = str(int(self.options.write_timeout * 1000))
-        limits = {"lock_timeout": str(int(self.options.write_timeout * 500)), "statement_timeout": milliseconds}
-        # Not the connection's own: a pool of the user's may have raw cursors, which take other parameters.
-        cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         notices: list[psycopg.errors.Diagnostic] = []
         connection.add_notice_handler(notices.append)
         try:
@@ -111,6 +111,11 @@ class Store:
             # The wait for the synchronous standby was cancelled: the rows may be lost with this server. Send again.
             raise UnreachableError("the server has not made the batch as durable as it is configured to")
         return cursor.rowcount + own
+
+    def _describe(self, connection: psycopg.Connection[Any]) -> catalog.Table:
+        conninfo = self.options.conninfo
+        named_by = name_source(conninfo) if isinstance(conninfo, str) else ""
+        return catalog.describe(connection, self.options.table, dict(self.options.columns), named_by)
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
@@ -165,13 +170,16 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
     Make one transaction of the block, and send it in one go.
 
     psycopg's own, in a pipeline, would wait for the server before the first statement and before COMMIT.
+
+    :raises UnreachableError: the server takes no writes: it is a standby.
     """
     failure: Exception | None = None
+    begun: psycopg.Cursor[Any] | None = None
     wait = connection.wait
     try:
         with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext() as pipeline:
             try:
-                connection.execute(template("begin_batch"))
+                begun = connection.execute(template("begin_batch"))
                 yield
                 connection.execute(template("commit_batch"))
                 if pipeline:
@@ -189,6 +197,8 @@ def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
     if failure:
         with suppress(psycopg.Error, TimeoutError):
             connection.rollback()
+        if isinstance(failure, psycopg.errors.FeatureNotSupported) and not (begun and begun.statusmessage):
+            raise UnreachableError(f"{failure.diag.message_primary} ({failure.sqlstate})")
         raise failure
 
 

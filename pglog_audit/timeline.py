@@ -56,7 +56,8 @@ class AuditLog:
 
     It needs SELECT on the table and nothing else, and works through PgBouncer. What the table has no column for is None
     in the events; columns of your own are in :attr:`AuditEvent.extra`. A time beyond Python's calendar, such as
-    ``infinity``, is the server's text.
+    ``infinity``, and JSON of more than 200 levels are the server's text; a number in JSON that is beyond int or float
+    is a :class:`decimal.Decimal`.
 
     :param conninfo: the database; by default what the environment names (:func:`pglog_audit.conninfo.find_conninfo`).
         Every question opens a connection and closes it.

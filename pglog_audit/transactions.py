@@ -126,11 +126,18 @@ def _snapshot(origin: _Origin, extra: Mapping[str, Any], message: str | None, pl
 
 
 class _Described(NamedTuple):
-    """A table as the names in a statement meant it, and the statement."""
+    """A table as the names in a statement meant it, and the statements, by the columns that they leave out."""
 
     table: catalog.Table
-    statement: sql.Composed
     session: Mapping[str, str]
+    inserts: dict[frozenset[str], sql.Composed]
+
+    def insert(self, event: Mapping[str, Any]) -> sql.Composed:
+        """Return the statement for *event*."""
+        left_out = self.table.left_out(event)
+        if left_out not in self.inserts:
+            self.inserts[left_out] = self.table.insert("insert_in_transaction", left_out=left_out)
+        return self.inserts[left_out]
 
 
 def _insertion(memory: Memory, snapshot: str, name: str, columns: tuple[tuple[str, str], ...]) -> catalog.Steps[None]:
@@ -141,7 +148,7 @@ def _insertion(memory: Memory, snapshot: str, name: str, columns: tuple[tuple[st
         event = {"id": _new_id(), **lines.parse(snapshot)}
         if catalog.move_misfits(event, described.table):
             catalog.warn_of_moved([lines.render(event)])
-        [[made]] = yield described.statement, {"lines": f"[{lines.render(event)}]", **described.session}
+        [[made]] = yield described.insert(event), {"lines": f"[{lines.render(event)}]", **described.session}
         if made:
             return
         # Another role or search path than at the description: the name may mean another table.
@@ -152,7 +159,7 @@ def _insertion(memory: Memory, snapshot: str, name: str, columns: tuple[tuple[st
 def _description(name: str, columns: Mapping[str, str]) -> catalog.Steps[_Described]:
     [[role, path, database]] = yield template("show_session"), {}
     table = yield from catalog.description(name, columns, role=role, database=database)
-    return _Described(table, table.insert("insert_in_transaction"), {"role": role, "path": path})
+    return _Described(table, {"role": role, "path": path}, {})
 
 
 def _new_id() -> str:

@@ -31,6 +31,7 @@ class Verdict(Enum):
 
 _BY_CLASS = {
     "08": Verdict.AWAY,
+    "25": Verdict.AWAY,  # a session in a state that only we can leave, such as that of a demoted primary
     "22": Verdict.REFUSED,
     "23": Verdict.REFUSED,
     "54": Verdict.REFUSED,
@@ -40,9 +41,10 @@ _BY_CLASS = {
     "42": Verdict.CONFIGURATION,
     "40": Verdict.RETRY,
     "53": Verdict.RETRY,
+    "57": Verdict.RETRY,
 }
 _BY_STATE = {
-    "25006": Verdict.AWAY,  # a demoted primary keeps the connection open: only we can leave it
+    "55006": Verdict.RETRY,
     "55P03": Verdict.SMALLER,
     "57014": Verdict.SMALLER,
 }
@@ -63,7 +65,7 @@ def verdict(error: Exception) -> Verdict:
         return Verdict.REFUSED if isinstance(error, psycopg.DataError) else Verdict.AWAY
     if state == "23514" and not error.diag.constraint_name:
         return Verdict.CONFIGURATION  # no partition takes the row
-    if state.startswith("57P0"):
+    if state.startswith("57P0") or error.diag.severity_nonlocalized in ("FATAL", "PANIC"):
         return Verdict.AWAY
     return _BY_STATE.get(state) or _BY_CLASS.get(state[:2], Verdict.UNKNOWN)
 

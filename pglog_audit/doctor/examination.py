@@ -129,7 +129,7 @@ def _check_table(subject: Subject) -> Iterator[Finding]:
 def _guarded(name: str, check: Callable[[Subject], Finding], subject: Subject) -> Finding:
     """Return what *check* finds; what this role may not see, or not in time, takes one line away and not the rest."""
     try:
-        with own_names(subject.connection):
+        with own_names(subject.connection, writing=check is insertion.check_insert):
             return check(subject)
     except psycopg.errors.InsufficientPrivilege as error:
         return Finding.hidden(name, f"not visible to this role: {words(error)}")

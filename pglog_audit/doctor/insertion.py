@@ -144,7 +144,7 @@ def _become(subject: Subject, role: str) -> None:
 
 def _insert(subject: Subject, role: str) -> int:
     """
-    Return how many rows the writer's statement makes; what runs at it may want the writer's own search path.
+    Return how many rows the writer's statements make, over whatever the search path has.
 
     :raises PlantedError: it would run code of the owner's.
     """
@@ -155,7 +155,8 @@ def _insert(subject: Subject, role: str) -> int:
         if role != subject.connection.info.user:
             _become(subject, role)
         table = catalog.describe(subject.connection, subject.place, subject.columns)
-        cursor.execute(template("set_path"), {"path": ", ".join(["pg_catalog", *filter(None, [subject.path])])})
+        cursor.execute(template("set_path"), {"path": subject.path})
+        cursor.execute(template("limit_batch"), _TIMEOUTS)
         cursor.execute(table.insert(), {"lines": json.dumps([_event()])})
         return cursor.rowcount
 

@@ -90,17 +90,18 @@ def check_settings(connection: Connection[Any], writer: str) -> Finding:
     """Tell which settings of the writer's role keep it from writing, or make what it wrote less durable."""
     values = {row["name"]: row["value"] for row in ask(connection, "doctor_settings", role=writer)}
     alter = f"ALTER ROLE {sql.Identifier(writer).as_string()} SET"
-    if values["default_transaction_read_only"].lower() in ("on", "true", "yes", "1"):
-        return Finding.wrong(
-            "settings",
-            f"default_transaction_read_only is on for {writer}: it can write nothing",
-            f"Unless it is meant: {alter} default_transaction_read_only = off;",
-        )
     for name, (effect, more) in _TIMEOUTS.items():
         timeout = _milliseconds(values[name])
         if 0 < timeout < _MIN_TIMEOUT:
             text = f"{name} is {timeout:g} ms for {writer}: {effect}"
             return Finding.wrong("settings", text, f"{alter} {name} = '10s'{more}")
+    if values["default_transaction_read_only"].lower() in ("on", "true", "yes", "1"):
+        return Finding.ok(
+            "settings",
+            f"default_transaction_read_only is on for {writer}",
+            "The handler writes all the same, and insert_event what its transaction may. Unless it is meant: "
+            f"{alter} default_transaction_read_only = off;",
+        )
     if values["synchronous_commit"] == "off":
         return Finding.ok(
             "settings",

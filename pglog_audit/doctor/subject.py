@@ -138,9 +138,15 @@ def _missing(connection: Connection[Any], table: str, name: str) -> str:
 
 
 @contextmanager
-def own_names(connection: Connection[Any]) -> Iterator[None]:
-    """Let no function be found but PostgreSQL's own: a schema of the path may be one where others make functions."""
+def own_names(connection: Connection[Any], *, writing: bool = False) -> Iterator[None]:
+    """
+    Let no function be found but PostgreSQL's own: a schema of the path may be one where others make functions.
+
+    :param writing: as the writer does, whatever default_transaction_read_only says.
+    """
     with connection.transaction():
+        if writing and connection.info.parameter_status("in_hot_standby") != "on":
+            connection.execute(template("read_write"))
         connection.execute(template("set_path"), {"path": "pg_catalog, pg_temp"})
         yield
 

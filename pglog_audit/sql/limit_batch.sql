@@ -1,5 +1,17 @@
 -- Deadlines of one batch, in milliseconds, and the default of what others of a pooler may have set; for its transaction alone.
 SELECT
-    set_config('lock_timeout', %(lock_timeout)s, true),
-    set_config('statement_timeout', %(statement_timeout)s, true),
-    set_config('synchronous_commit', NULL, true)
+    pg_catalog.set_config('lock_timeout', %(lock_timeout)s, true),
+    pg_catalog.set_config('statement_timeout', %(statement_timeout)s, true),
+    pg_catalog.set_config('idle_in_transaction_session_timeout', %(statement_timeout)s, true),
+    -- From 17 on; set to another time it would go on running as it is.
+    CASE
+        WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL
+        THEN pg_catalog.set_config('transaction_timeout', '0', true)
+    END,
+    pg_catalog.set_config('synchronous_commit', NULL, true),
+    -- The catalog spells the columns' defaults for a path with pg_catalog in front; triggers have the rest of theirs.
+    pg_catalog.set_config(
+        'search_path',
+        pg_catalog.rtrim(pg_catalog.concat('pg_catalog, ', pg_catalog.current_setting('search_path')), ', '),
+        true
+    )

@@ -11,8 +11,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pglog_audit import AuditLog
+from pglog_audit.doctor import Target, examine
 from tests.faults.bouncer import Bouncer
-from tests.faults.conftest import database_of
+from tests.faults.conftest import backends, database_of
 from tests.faults.exact import assert_accounted, settle
 from tests.support import configure, counts, flush, is_stuck, log, stats, wait_until
 
@@ -85,6 +86,24 @@ def test_row_11_asynchronous_standby_promoted(make_server, options):
     wait_until(lambda: counts(standby) == (20, 20))
     gaps = AuditLog(standby.owner).gaps()
     assert [(gap.first_seq, gap.last_seq) for gap in gaps if gap.kind == "unexplained"] == [(11, 30)]
+
+
+def test_row_10_standby_alone(make_server, options):
+    """A standby is told as what it is and left again, while events wait; once it is promoted, they are rows."""
+    server = make_server()
+    primary = database_of(server)
+    standby = database_of(make_server(standby_of=server))
+    wait_until(lambda: received(primary, standby))
+    logger = configure(standby.writer, **options)
+    log(logger, 100)
+    wait_until(lambda: "during recovery" in str(stats(logger)["problem"]))
+    insert = {each.name: each for each in examine(Target(standby.writer, "the test")).findings}["insert"]
+    assert (insert.status, "25006" in insert.text, "standby" in insert.advice) == ("wrong", True, True)
+    wait_until(lambda: not backends(standby))
+    promote(standby)
+    settle(logger)
+    assert_accounted(standby, 100)
+    assert stats(logger)["lost"] == {}
 
 
 @pytest.fixture

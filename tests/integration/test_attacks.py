@@ -16,9 +16,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from uuid_utils import uuid7
 
-from pglog_audit import AuditLog, catalog, schema
+from pglog_audit import AuditLog, audit, catalog, insert_event, schema
 from pglog_audit.doctor import Target, examine
 from pglog_audit.retention import retain
+from pglog_audit.sql import template
 from tests.conftest import Database
 
 ROLES = ("writer", "reader", "operator", "owner", "superuser")
@@ -57,6 +58,19 @@ PLANTED = """
     CREATE FUNCTION evil.audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
     CREATE TABLE evil.audit_log (action text, metadata jsonb);
     GRANT ALL ON evil.audit_log TO PUBLIC;
+"""
+PLANTED_TYPES = "".join(
+    f"CREATE DOMAIN evil.{name} AS pg_catalog.{name} CHECK (evil.caught(VALUE::pg_catalog.text));"
+    for name in ("uuid", "jsonb", "inet", "float8", "int8", "timestamptz", "name", "text")
+)
+PLANTED_TYPES = f"""
+    CREATE FUNCTION evil.caught(pg_catalog.text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'caught'; END$$;
+    CREATE FUNCTION evil.caught(name, name) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'caught'; END$$;
+    CREATE OPERATOR evil.= (leftarg = name, rightarg = name, function = evil.caught);
+    CREATE FUNCTION evil.caught(jsonb, text[]) RETURNS jsonb LANGUAGE plpgsql AS $$BEGIN RAISE 'caught'; END$$;
+    CREATE OPERATOR evil.- (leftarg = jsonb, rightarg = text[], function = evil.caught);
+    CREATE FUNCTION evil.gen_random_uuid() RETURNS uuid LANGUAGE plpgsql AS $$BEGIN RAISE 'caught'; END$$;
+    {PLANTED_TYPES}
 """
 
 
@@ -103,6 +117,11 @@ ATTACKS = (
     Attack(
         "functions and a table of the same names, in a schema that `search_path` has first",
         (f"{PLANTED} SET search_path = evil, public, pg_catalog",),
+        ("harmless",) * 5,
+    ),
+    Attack(
+        "types, functions and operators of PostgreSQL's names, in such a schema",
+        (f"{PLANTED_TYPES} SET search_path = evil, public, pg_catalog",),
         ("harmless",) * 5,
     ),
     Attack(
@@ -426,9 +445,13 @@ def assert_harmless(database, session, role, table):
     inserted = 0
     if role in ("writer", "owner", "superuser"):
         line = {"id": str(uuid7()), "occurred_at": datetime.now(UTC).timestamp(), "action": "x.y", "outcome": "success"}
+        session.execute(template("limit_batch"), {"lock_timeout": "5s", "statement_timeout": "5s"})
         insert = catalog.describe(session, table, {}).insert()
         inserted = session.execute(insert, {"lines": json.dumps([line])}).rowcount
         assert inserted == 1
+        session.commit()
+        insert_event(session, audit("x.y"), table=table)
+        inserted += 1
         session.commit()
     with pytest.raises(InsufficientPrivilege):
         session.execute("UPDATE public.audit_log SET message = 'forged'")

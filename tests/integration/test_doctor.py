@@ -137,10 +137,6 @@ FAULTS = {
     "ALTER TABLE audit_log DROP CONSTRAINT audit_log_pkey": ("retries", "makes two rows"),
     "COMMENT ON TABLE audit_log IS 'pglog_audit schema 99'": ("table", "has schema 99, newer than"),
     "COMMENT ON TABLE audit_log IS 'pglog_audit schema 0'": ("table", "has schema 0, older than"),
-    "ALTER ROLE pglog_writer IN DATABASE {database} SET default_transaction_read_only = on": (
-        "settings",
-        "default_transaction_read_only is on for pglog_writer",
-    ),
     "ALTER ROLE pglog_writer IN DATABASE {database} SET statement_timeout = '100ms'": (
         "settings",
         "statement_timeout is 100 ms for pglog_writer",
@@ -754,13 +750,14 @@ def test_an_old_server():
     assert (found.status, found.text) == ("wrong", "PostgreSQL 13.12")
 
 
-def test_a_read_only_session(database):
-    """The writer's own statement is refused, and the words say why."""
-    readonly = make_conninfo(database.writer, options="-c default_transaction_read_only=on")
-    findings = find(database, readonly, writer=None)
-    assert wrong(findings) == ["settings", "insert"]
-    assert "25006" in findings["insert"].text
-    assert "standby" in findings["insert"].advice
+def test_a_role_whose_transactions_are_read_only(database):
+    """The writer's own statement gets through, and it is told what insert_event has to expect."""
+    database.execute(f"ALTER ROLE {WRITER} IN DATABASE {database.name} SET default_transaction_read_only = on")
+    findings = find(database, database.writer, writer=None)
+    assert wrong(findings) == []
+    assert findings["insert"].status == "ok"
+    assert findings["settings"].text == f"default_transaction_read_only is on for {WRITER}"
+    assert "insert_event" in findings["settings"].advice
 
 
 def test_commits_that_do_not_wait_are_told(database):

@@ -8,8 +8,9 @@ import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from pglog_audit import AuditLog
 from pglog_audit.cli.commands import cli
 from tests.hostile import ATTACKS, acting, is_formula
 from tests.terminal import Terminal
@@ -152,6 +154,106 @@ def test_csv_runs_nothing(attacked: Database) -> None:
     assert len(cells) == 24 * (len(ATTACKS) + 2)
     assert [cell for cell in cells if is_formula(cell)] == []
     assert [cell for line in text.splitlines() for cell in line.split(";")[1:] if is_formula(cell)] == []
+
+
+BEYOND = {
+    "a long number": ("""('{"n": ' || repeat('9', 5000) || '}')::jsonb""", {"n": "9" * 5000}),
+    "a long fraction": ("""('{"n": ' || repeat('9', 400) || '.5}')::jsonb""", {"n": "9" * 400 + ".5"}),
+    "deep arrays": ("(repeat('[', 1100) || repeat(']', 1100))::jsonb", "[" * 1100 + "]" * 1100),
+    "deeper than dumps": ("(repeat('[', 400) || repeat(']', 400))::jsonb", "[" * 400 + "]" * 400),
+    "deep objects": (
+        """(repeat('{"a": ', 1100) || 'null' || repeat('}', 1100))::jsonb""",
+        '{"a": ' * 1100 + "null" + "}" * 1100,
+    ),
+}
+COLUMNS = {
+    "big json": ("'[1e400, 1e99999999999999999999]'", "[1e400, 1e99999999999999999999]"),
+    "large json": ("'[1e400]'", ["1E+400"]),
+    "surrogate json": (r"""'["\ud800"]'""", ["\ud800"]),
+    "several jsonb[]": ("ARRAY[repeat('9', 5000), '1', repeat('[', 999) || repeat(']', 999)]::jsonb[]", None),
+    "number numeric": ("repeat('9', 5000)::numeric", "9" * 5000),
+    "numbers numeric[]": ("ARRAY[repeat('9', 5000)::numeric, 'NaN']", ["9" * 5000, "NaN"]),
+    "midnight time": ("'24:00'", "24:00:00"),
+    "midnights time[]": ("'{24:00}'", ["24:00:00"]),
+    "noon timetz": ("'24:00+00'", "24:00:00+00"),
+    "while interval": ("'2147483647 days'", "2147483647 days"),
+    "day date": ("'5874897-12-31'", "5874897-12-31"),
+    "days daterange": ("'[-infinity,infinity]'", "[-infinity, infinity]"),
+    "before timestamp": ("'4713-01-01 BC'", "4713-01-01 00:00:00 BC"),
+    "endless float8": ("'-infinity'", "-inf"),
+}
+
+
+@pytest.fixture
+def shadowed(database: Database) -> Database:
+    """Return a database with an event that its writer means to hide by the next ones."""
+    database.execute("INSERT INTO audit_log (id, action) VALUES (%s, 'money.stolen')", ID)
+    return database
+
+
+def everything(database: Database, id_: str) -> dict[str, dict[str, Any]]:
+    """Return the event as each of the machine's formats tells it."""
+    array, row = piped(database, "timeline", "-o", "json")[0], piped(database, "show", id_, "-o", "json")[0]
+    lines = piped(database, "timeline", "-o", "jsonl")[0].splitlines()
+    told = {"json": json.loads(array), "jsonl": [json.loads(line) for line in lines], "show": [json.loads(row)]}
+    assert [len(rows) for rows in told.values()] == [2, 2, 1]
+    return {name: next(each for each in rows if each["id"] == id_) for name, rows in told.items()}
+
+
+@pytest.mark.parametrize("field", ["metadata", "changes"])
+@pytest.mark.parametrize(("value", "expected"), BEYOND.values(), ids=BEYOND)
+def test_no_row_hides_another(shadowed: Database, field: str, value: str, expected: Any) -> None:
+    """What Python cannot hold is shown as text, with all other events around it."""
+    id_ = "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c52"
+    with psycopg.connect(shadowed.writer) as connection:
+        connection.execute(f"INSERT INTO audit_log (id, action, {field}) VALUES ('{id_}', 'a.b', {value})")
+    assert [row[field] for row in everything(shadowed, id_).values()] == [expected] * 3
+    text = piped(shadowed, "timeline", "-o", "csv")[0]
+    rows = {row["id"]: row for row in csv.DictReader(io.StringIO(text, newline=""), strict=True)}
+    assert json.loads(rows[id_][field]) == expected
+    assert rows[ID]["action"] == "money.stolen"
+    table = piped(shadowed, "timeline")[0]
+    assert ("a.b" in table, "money.stolen" in table) == (True, True)
+    assert (expected if isinstance(expected, str) else expected["n"]) in piped(shadowed, "show", id_)[0]
+
+
+@pytest.mark.parametrize("style", ["postgres", "iso_8601"])
+def test_no_column_of_the_users_hides_a_row(shadowed: Database, style: str) -> None:
+    """The same holds for each type that psycopg reads as more than text."""
+    id_ = "019cae1f-95b9-7d30-a1c4-6f0b6f6a3c52"
+    names = ", ".join(name.split()[0] for name in COLUMNS)
+    shadowed.execute(f"ALTER TABLE audit_log {', '.join(f'ADD {name}' for name in COLUMNS)}")
+    shadowed.execute(
+        f"INSERT INTO audit_log (id, action, {names})"
+        f" VALUES ('{id_}', 'a.b', {', '.join(value for value, _ in COLUMNS.values())})"
+    )
+    shadowed.execute(f"ALTER DATABASE {shadowed.name} SET IntervalStyle = {style}")
+    expected = {name.split()[0]: value for name, (_, value) in COLUMNS.items()}
+    expected["several"] = ["9" * 5000, 1, "[" * 999 + "]" * 999]
+    if style == "iso_8601":
+        expected["while"] = "P2147483647D"
+    assert [row["extra"] for row in everything(shadowed, id_).values()] == [expected] * 3
+    for question in (["timeline"], ["timeline", "-o", "csv"], ["show", id_]):
+        assert "a.b" in piped(shadowed, *question)[0]
+
+
+def test_an_endless_interval_is_no_empty_one(database: Database) -> None:
+    """From PostgreSQL 17 on an interval may be infinite, which psycopg takes for none."""
+    database.execute("ALTER TABLE audit_log ADD lasts interval DEFAULT '-infinity'")
+    database.execute("INSERT INTO audit_log (action) VALUES ('a.b')")
+    assert AuditLog(database.owner).timeline()[0].extra == {"lasts": "-infinity"}
+
+
+def test_an_application_gets_every_event(shadowed: Database) -> None:
+    """Numbers keep their value, and texts and maps of many brackets are what they are."""
+    wide = {"text": "[{" * 500, "list": [[]] * 500}
+    shadowed.execute("INSERT INTO audit_log (action, metadata) VALUES ('a.b', %s)", Jsonb(wide))
+    shadowed.execute(
+        "INSERT INTO audit_log (action, metadata) VALUES ('c.d', jsonb_build_array(repeat('9', 5000)::numeric))"
+    )
+    newest, older, _ = AuditLog(shadowed.owner).timeline()
+    assert newest.metadata == [Decimal("9" * 5000)]
+    assert older.metadata == wide
 
 
 @pytest.mark.parametrize("table", ["\x1b[2J", "\u202ex", "a\nb", "\u200b", "\x9b"])

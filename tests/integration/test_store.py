@@ -4,9 +4,10 @@ import logging
 import re
 from uuid import uuid4
 
+import psycopg
 import pytest
 
-from pglog_audit import PostgresHandler, audit, lines
+from pglog_audit import PostgresHandler, audit, lines, schema
 from tests.support import assert_exact, configure, counts, flush, handler_of, log, stats, wait_until, warnings
 
 
@@ -248,13 +249,14 @@ def test_batches_are_bounded_by_lines_and_by_bytes(database):
 
 
 def test_deadlines_are_the_transactions_alone(database):
-    """Lock and statement timeout follow write_timeout inside the batch's transaction; nothing stays in the session."""
+    """Time limits follow write_timeout inside the batch's transaction; nothing stays in the session."""
     database.execute("CREATE TABLE seen (setting text)")
     database.execute("CREATE TABLE plain (LIKE audit_log INCLUDING ALL)")
     database.execute("GRANT INSERT ON plain TO pglog_writer")
     database.execute(
         "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
-        " INSERT INTO seen VALUES (current_setting('lock_timeout')), (current_setting('statement_timeout'));"
+        " INSERT INTO seen VALUES (current_setting('lock_timeout')), (current_setting('statement_timeout')),"
+        " (current_setting('idle_in_transaction_session_timeout')), (current_setting('transaction_timeout'));"
         " RETURN NULL; END $$"
     )
     database.execute("CREATE TRIGGER look AFTER INSERT ON plain FOR EACH STATEMENT EXECUTE FUNCTION look()")
@@ -263,12 +265,44 @@ def test_deadlines_are_the_transactions_alone(database):
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     log(logger, 1)
-    assert [row["setting"] for row in database.rows("SELECT setting FROM seen")] == ["4s", "8s"]
+    assert [row["setting"] for row in database.rows("SELECT setting FROM seen")] == ["4s", "8s", "8s", "0"]
     connection = handler.store._connection
     with connection.cursor() as cursor:
         assert cursor.execute("SHOW lock_timeout").fetchone() == ("0",)
         assert cursor.execute("SHOW statement_timeout").fetchone() == ("0",)
     handler.close()
+
+
+def test_time_limits_of_the_servers_end_no_batch(any_database):
+    """What the database, its administrator or a neighbour says of transactions does not count for a batch."""
+    with psycopg.connect(any_database.owner, autocommit=True) as connection:
+        schema.init(connection)
+        limits = ["idle_in_transaction_session_timeout"]
+        if connection.info.server_version >= 170000:
+            limits.append("transaction_timeout")
+        for limit in limits:
+            connection.execute(f"ALTER DATABASE {any_database.name} SET {limit} = '300ms'")
+    any_database.execute(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END'"
+    )
+    any_database.execute("CREATE TRIGGER dawdle AFTER INSERT ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION dawdle()")
+    logger = configure(any_database.owner)
+    log(logger, 50)
+    flush(logger)
+    assert_exact(any_database, 50)
+    assert stats(logger)["last_error"] is None
+
+
+def test_transactions_that_are_read_only_by_default_do_not_stop_the_writer(any_database):
+    """A batch is there to write, whatever the role's setting, or what a neighbour left in the session."""
+    with psycopg.connect(any_database.owner) as connection:
+        schema.init(connection)
+    any_database.execute(f"ALTER DATABASE {any_database.name} SET default_transaction_read_only = on")
+    logger = configure(any_database.owner)
+    log(logger, 50)
+    flush(logger)
+    assert_exact(any_database, 50)
+    assert stats(logger)["last_error"] is None
 
 
 def test_a_line_that_is_not_new_makes_no_second_row(database):

@@ -9,8 +9,10 @@ from pglog_audit.errors import ConfigurationError, SchemaError, UnreachableError
 from pglog_audit.verdict import Verdict, verdict, words
 
 STATES = {
-    Verdict.AWAY: "08000 08003 08006 08001 08004 08007 08P01 57P01 57P02 57P03 57P04 57P05 25006",
-    Verdict.RETRY: "40000 40001 40002 40003 40P01 53000 53100 53200 53300 53400",
+    Verdict.AWAY: """
+        08000 08003 08006 08001 08004 08007 08P01 57P01 57P02 57P03 57P04 57P05 25000 25001 25006 25P02 25P03 25P04
+    """,
+    Verdict.RETRY: "40000 40001 40002 40003 40P01 53000 53100 53200 53300 53400 55006 57000",
     Verdict.SMALLER: "55P03 57014",
     Verdict.CONFIGURATION: """
         42000 42501 42601 42602 42622 42701 42703 42704 42804 42P01 42P07 42P10 428C9 28000 28P01 3D000 3F000 23514
@@ -18,7 +20,7 @@ STATES = {
     Verdict.REFUSED: """
         22000 22001 22003 22007 22008 22021 22023 22P02 22P03 22P05 23000 23502 23503 23505 23P01 54000 54001
     """,
-    Verdict.UNKNOWN: "XX000 XX001 XX002 0A000 58000 58030 P0001 55000 55006 57000 25001 25P02 26000 F0000",
+    Verdict.UNKNOWN: "XX000 XX001 XX002 0A000 58000 58030 P0001 55000 55P02 26000 F0000",
 }
 
 
@@ -33,6 +35,14 @@ def failure(state, text="", **fields):
 def test_a_state_means(expected, state):
     """Each state of PostgreSQL's appendix leads to what has to be done."""
     assert verdict(failure(state)) is expected
+
+
+@pytest.mark.parametrize("state", ["XX000", "28000", "55000", "53200", "22P02"])
+@pytest.mark.parametrize("severity", ["FATAL", "PANIC"])
+def test_what_ends_the_session_means_away(state, severity):
+    """Whatever the server gives for its reason, no line is at fault."""
+    assert verdict(failure(state, SEVERITY_NONLOCALIZED=severity)) is Verdict.AWAY
+    assert verdict(failure(state, SEVERITY_NONLOCALIZED="ERROR")) is not Verdict.AWAY
 
 
 def test_a_check_with_a_name_refuses_a_value():
