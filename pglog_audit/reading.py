@@ -74,7 +74,7 @@ class _WholeJsonLoader(JsonLoader):
         text = bytes(data)
         value = json.loads(text, parse_int=_integer, parse_float=_float)
         # Brackets in texts count as well: then the value tells.
-        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(value):
+        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and is_deep(value):
             raise psycopg.DataError("JSON with too many levels")
         return value
 
@@ -91,7 +91,8 @@ def _float(digits: str) -> float | Decimal:
     return number if math.isfinite(number) else Decimal(digits)
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
+    """Tell whether JSON *value* has more levels than all that follows can walk."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [

@@ -7,7 +7,7 @@ MAX_BYTES = 63
 """The longest name that PostgreSQL keeps whole."""
 
 _LONGEST_SUFFIX = len("_append_only")
-_TABLES = r"_default(_old)?|_retained|_\d{4}(_\d\d){0,2}"
+_TABLES = r"_default|_retained|_\d{4}(_\d\d){0,2}"
 
 
 def name_prefix(name: str) -> str:

@@ -7,6 +7,6 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_class AS m ON m.relnamespace = n.oid AND m.relkind IN ('r', 'p')
 WHERE c.oid = %(table)s
   AND pg_catalog.starts_with(m.relname, %(prefix)s)
-  AND substring(m.relname, pg_catalog.length(%(prefix)s) + 1) ~ '^_([0-9]{4}(_[0-9]{2})*|default_old)$'
+  AND substring(m.relname, pg_catalog.length(%(prefix)s) + 1) ~ '^_[0-9]{4}(_[0-9]{2})*$'
   AND NOT m.relispartition
 ORDER BY relation

@@ -227,3 +227,28 @@ def test_nobody_changes_the_log_from_django(shop) -> None:
     assert found["statuses"] == {"staff": [403] * 3, "root": [403] * 3, "other": [403]}
     assert found["refused"] == found["attempted"]
     assert len(shop.rows()) == 250
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("occurred_at", "'infinity'"),
+        ("occurred_at", "'-infinity'"),
+        ("occurred_at", "'12026-03-02 09:00+00'"),
+        ("occurred_at", "'0044-03-15 BC'"),
+        ("metadata", "jsonb_build_array(repeat('9', 5000)::numeric)"),
+        ("metadata", "(repeat('[', 1100) || repeat(']', 1100))::jsonb"),
+        ("changes", """('{"a":' || repeat('[', 950) || repeat(']', 950) || '}')::jsonb"""),
+    ],
+)
+def test_no_row_hides_others_on_the_page(shop, column, value) -> None:
+    """What Python has no value for is shown some other way, in the list, on its pages, and on the event's own."""
+    rows = f"SELECT 'ticket.forge', {value} FROM generate_series(1, 101)"
+    shop.execute(f"INSERT INTO audit_log (action, {column}) {rows}")
+    (id_, *_) = (row["id"] for row in shop.rows("SELECT id FROM audit_log WHERE action = 'ticket.forge'"))
+    found = json.loads(run("django_admin", shop, "", "?q=ticket.forge", f"{id_}/change/").stdout)
+    first, *others = (text for _, text in found["pages"])
+    assert {status for status, _ in [*found["pages"], *found["following"]]} == {200}
+    assert all("ticket.forge" in text for text in others)
+    listed = [target for text in (first, *(text for _, text in found["following"])) for target in targets(text)]
+    assert sorted(listed) == sorted(f"Ticket {n}" for n in range(1, 251))

@@ -12,7 +12,7 @@ from pglog_audit.table_names import is_of_table, name_prefix
 PROGRAM = "import sys; sys.modules['psycopg'] = None; import pglog_audit.integrations.alembic"
 
 
-@pytest.mark.parametrize("suffix", ["", "_default", "_default_old", "_retained", "_2027", "_2027_01", "_2027_01_31"])
+@pytest.mark.parametrize("suffix", ["", "_default", "_retained", "_2027", "_2027_01", "_2027_01_31"])
 def test_what_belongs_to_the_table(suffix: str) -> None:
     """The table, its partitions of each length, and what retention keeps; also where names are cut."""
     assert is_of_table(f"audit_log{suffix}", "audit_log")

@@ -1,5 +1,6 @@
 """The admin page: who did what, newest first, for staff that may view it; nobody may do anything else."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -9,7 +10,8 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
-from django.db.models import Func, Q, TextField
+from django.db.models import DateTimeField, Func, Q, TextField, Value
+from django.db.models.functions import Cast
 from django.utils.html import format_html
 
 from ... import page_cursor
@@ -21,14 +23,22 @@ from .models import AuditEvent
 
 _PAGE = 100
 _HELP = "An action, a request id, or the id of an event's row, user, target, hosted event or tenant."
+_BEYOND = re.compile(r"-?infinity|\d{4,6}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00 (AD|BC)")
+"""The other texts of :class:`_Moment`."""
 _SEARCHED = sorted(ID_FIELDS - {"impersonator_id"})
 """The ids that have an index; one without would have every row read."""
 
 
 class _Moment(Func):
-    """A time as text, in UTC."""
+    """A time as text, in UTC; one beyond Python's calendar as the server reads it."""
 
-    template = """to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+    template = """CASE
+        WHEN %(expressions)s BETWEEN '0001-01-02Z' AND '9999-12-30Z'
+        THEN to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+        WHEN isfinite(%(expressions)s)
+        THEN to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00" AD')
+        ELSE CAST(%(expressions)s AS text)
+    END"""
     output_field = TextField()
 
 
@@ -169,8 +179,11 @@ def _after(events: Any, cursor: str | None) -> Any:
         position = page_cursor.decode(cursor, reverse=False)
     except ConfigurationError as error:
         raise IncorrectLookupParameters from error
-    if (time := position.moment) is None:
-        raise IncorrectLookupParameters
+    time: Any = position.moment
+    if time is None:
+        if not _BEYOND.fullmatch(position.time):
+            raise IncorrectLookupParameters
+        time = Cast(Value(position.time), DateTimeField())
     # The bound on the time alone skips months.
     return events.filter(occurred_at__lte=time).filter(Q(occurred_at__lt=time) | Q(id__lt=UUID(position.id)))
 

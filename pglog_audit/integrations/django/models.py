@@ -1,11 +1,13 @@
 """The audit table as a model, which reads and nothing else."""
 
+import json
 from typing import Any, NoReturn
 from uuid import UUID
 
 from django.db import NotSupportedError, models
 
 from ...event import OUTCOMES
+from ...reading import is_deep
 from .audit_settings import id_types
 
 _READERS: dict[str, type[Any]] = {"uuid": UUID, "bigint": int, "integer": int, "text": str}
@@ -24,6 +26,26 @@ class IdField(models.Field):
         value = super().get_prep_value(value)
         reader = _READERS[id_types().get(self.attname, "uuid")]
         return value if value is None or isinstance(value, reader) else reader(value)
+
+
+class MomentField(models.DateTimeField):
+    """A time; one beyond Python's calendar, such as ``infinity``, comes as a day at its ends."""
+
+    def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:  # noqa: ARG002 - Django's
+        """Return what is read in place of the column: one row must not hide all others."""
+        return f"LEAST(GREATEST({sql}, '0001-01-02Z'), '9999-12-30Z')", params
+
+
+class WholeDecoder(json.JSONDecoder):
+    """Reads what Python has no value for, such as a number of 5,000 digits or a thousand levels, as its text."""
+
+    def decode(self, text: str, *arguments: Any) -> Any:
+        """Return the value of *text*."""
+        try:
+            value = super().decode(text, *arguments)
+        except (ValueError, RecursionError):
+            return text
+        return text if is_deep(value) else value
 
 
 class AuditEvents(models.QuerySet):
@@ -46,8 +68,8 @@ class AuditEvent(models.Model):
     """One row of the audit table: who did what, when. Its columns are described in README.md."""
 
     id = models.UUIDField(primary_key=True)
-    occurred_at = models.DateTimeField()
-    recorded_at = models.DateTimeField()
+    occurred_at = MomentField()
+    recorded_at = MomentField()
     action = models.TextField()
     outcome = models.TextField(choices=[(outcome, outcome) for outcome in OUTCOMES])
     user_id = IdField(null=True)
@@ -57,8 +79,8 @@ class AuditEvent(models.Model):
     target_id = IdField(null=True)
     target_label = models.TextField(null=True)
     message = models.TextField(null=True)
-    changes = models.JSONField(null=True)
-    metadata = models.JSONField()
+    changes = models.JSONField(null=True, decoder=WholeDecoder)
+    metadata = models.JSONField(decoder=WholeDecoder)
     request_id = models.TextField(null=True)
     tenant_id = IdField(null=True)
     impersonator_id = IdField(null=True)
