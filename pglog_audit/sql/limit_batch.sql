@@ -9,9 +9,14 @@ SELECT
         THEN pg_catalog.set_config('transaction_timeout', '0', true)
     END,
     pg_catalog.set_config('synchronous_commit', NULL, true),
-    -- The catalog spells the columns' defaults for a path with pg_catalog in front; triggers have the rest of theirs.
+    -- The catalog spells the columns' defaults for a path that has pg_catalog first, as where it is not named.
     pg_catalog.set_config(
         'search_path',
-        pg_catalog.rtrim(pg_catalog.concat('pg_catalog, ', pg_catalog.current_setting('search_path')), ', '),
+        pg_catalog.ltrim(
+            pg_catalog.regexp_replace(
+                pg_catalog.current_setting('search_path'), '(^|,) *("pg_catalog"|pg_catalog) *(?=,|$)', '', 'gi'
+            ),
+            ', '
+        ),
         true
     )

@@ -316,6 +316,14 @@ class TestRoles:
         yield empty_database
         empty_database.execute(f"DROP OWNED BY {OWNER} CASCADE; DROP ROLE {OWNER}, {MEMBER}, {STRANGER}")
 
+    def test_rows_that_are_hidden_from_the_owner_are_not_lost(self, owned: Database) -> None:
+        """Row-level security that is forced on the default partition is an error: nothing is moved or dropped."""
+        insert(owned, NOW + timedelta(days=2000))
+        owned.execute("ALTER TABLE audit_log_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+        with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
+            run(owned, make_conninfo(owned.owner, user=MEMBER))
+        assert len(owned.rows("SELECT FROM audit_log WHERE action = 'a.b'")) == 1
+
     def test_a_member_of_the_owner_acts_as_the_owner(self, owned: Database) -> None:
         """What is made belongs to the owner, whoever runs it."""
         assert len(run(owned, make_conninfo(owned.owner, user=MEMBER), ahead=14).made) == 2

@@ -175,20 +175,26 @@ def test_a_writer_without_its_table_calls_nothing_that_was_planted(trapped_write
         insert_event(connection, audit("order.place"))
 
 
-def test_a_trigger_has_the_writers_path(database):
-    """Behind PostgreSQL's own names there are those of the role, as in any statement of its."""
+@pytest.mark.parametrize(
+    "path", ["app, public", "app, pg_catalog, public", 'app,"pg_catalog",public', '"app",PG_CATALOG,public']
+)
+def test_a_trigger_has_the_writers_path(database, path):
+    """Behind PostgreSQL's own names there are those of the role, as in any statement of its; so a default."""
     database.execute(
         "CREATE SCHEMA app; CREATE TABLE app.seen (action text); GRANT USAGE ON SCHEMA app TO PUBLIC;"
         "GRANT INSERT ON app.seen TO PUBLIC;"
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql"
-        " AS 'BEGIN INSERT INTO seen VALUES (NEW.action); RETURN NEW; END';"
+        " AS 'BEGIN INSERT INTO seen VALUES (NEW.action); NEW.message := current_schema(); RETURN NEW; END';"
+        "ALTER TABLE audit_log ADD made_in text DEFAULT current_schema();"
         "CREATE TRIGGER note BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION note();"
-        f"ALTER DATABASE {database.name} SET search_path = app, public"
+        f"ALTER DATABASE {database.name} SET search_path = {path}"
     )
     logger = configure(database.writer)
     logger.info("Placed", extra=audit("order.place"))
     flush(logger)
     assert database.rows("SELECT action FROM app.seen WHERE action = 'order.place'") == [{"action": "order.place"}]
+    [row] = database.rows("SELECT message, made_in FROM public.audit_log WHERE action = 'order.place'")
+    assert (row["message"], row["made_in"]) == ("app", "app")
 
 
 @pytest.mark.parametrize("path", ["", '""', "evil", "pg_temp,evil"])
