@@ -2,13 +2,12 @@
 
 from ..finding import Finding
 from ..table_comment import write_comment
-from ..table_names import retained_name
 from .subject import Subject, ask
 
 
 def check_owner(subject: Subject) -> Finding:
     """Tell who owns the table, and who may act as its owner."""
-    [ownership] = subject.ask("doctor_ownership", retained=retained_name(subject.bare_name))
+    [ownership] = subject.ask("doctor_ownership", retained=subject.retained)
     if strays := ownership["strays"]:
         return Finding.wrong(
             "owner",
@@ -28,7 +27,7 @@ def check_retained(subject: Subject) -> Finding:
     """Tell whether there is the table of what retention dropped."""
     if (subject.version or 0) < 2:
         return Finding.ok("retained", "a table of schema 1 has nothing that tells of it")
-    name = retained_name(subject.bare_name)
+    name = subject.retained
     if ask(subject.connection, "find_retained", table=subject.name, name=name):
         return Finding.ok("retained", f"{name} tells what retention dropped")
     upgrade = f"As {subject.owner}: {subject.command('upgrade')}"

@@ -4,7 +4,6 @@ from psycopg import sql
 
 from ..errors import AuditError
 from ..sql import template
-from ..table_names import retained_name
 from .subject import Subject
 
 
@@ -29,7 +28,7 @@ def refuse_planted(subject: Subject, *, by_reading: bool = False) -> None:
         subject.connection.execute(
             template("hold_table").format(table=sql.Identifier(subject.schema, subject.bare_name))
         )
-    planted = [row["code"] for row in subject.ask("planted_code", retained=retained_name(subject.bare_name))]
+    planted = [row["code"] for row in subject.ask("planted_code", retained=subject.retained)]
     if by_reading:
         planted = [code for code in planted if code.startswith("TYPE OF ")]  # which may have a cast
     if planted:

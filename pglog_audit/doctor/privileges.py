@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..finding import Finding
-from ..table_names import retained_name
 from .subject import Subject
 
 NAME_THE_WRITER = "Name the application's role with --writer."
@@ -129,7 +128,7 @@ def check_public(subject: Subject) -> Finding:
 
 def check_other_grants(subject: Subject) -> Finding:
     """Tell which other roles may do more than read, and tell events with the server's time."""
-    rows = subject.ask("doctor_other_grants", retained=retained_name(subject.bare_name), writer=subject.writer)
+    rows = subject.ask("doctor_other_grants", retained=subject.retained, writer=subject.writer)
     if not rows:
         return Finding.ok("other grants", "nobody else may do more than insert and read")
     first = rows[0]

@@ -14,6 +14,7 @@ from ..event import CALLER_FIELDS, WRITER_FIELDS
 from ..sql import template
 from ..steps import Step
 from ..table_comment import read_step, read_version
+from ..table_names import retained_name
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Subject:
     def place(self) -> str:
         """The table, wherever the search path leads."""
         return f"{self.schema}.{self.bare_name}"
+
+    @property
+    def retained(self) -> str:
+        """The name of the table that tells what retention dropped, in the same schema."""
+        return retained_name(self.bare_name)
 
     def command(self, name: str) -> str:
         """Return the command *name* for this table, to copy."""

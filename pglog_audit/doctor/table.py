@@ -4,7 +4,6 @@ from .. import schema
 from ..audit_event import EVENT_FIELDS
 from ..event import WRITER_FIELDS
 from ..finding import Finding
-from ..table_names import retained_name
 from .subject import Subject
 
 _ALWAYS_FILLED = ("occurred_at", "action", "outcome", "metadata", "writer_id", "writer_seq")
@@ -70,7 +69,7 @@ def check_values(subject: Subject) -> Finding:
     if gone := sorted(WRITER_FIELDS - {"id"} - subject.existing_columns):
         text = f"{', '.join(gone)} is gone: it says who wrote an event, or when it was stored"
         return Finding.wrong("values", text, "Add it again, as pglog-audit sql writes it.")
-    rows = subject.ask("doctor_values", ours=list(EVENT_FIELDS), retained=retained_name(subject.bare_name))
+    rows = subject.ask("doctor_values", ours=list(EVENT_FIELDS), retained=subject.retained)
     if not rows:
         return Finding.ok("values", "recorded_at is the server's clock, and what an event leaves out stays empty")
     first = rows[0]
@@ -85,7 +84,7 @@ def check_values(subject: Subject) -> Finding:
 
 def check_unlogged(subject: Subject) -> Finding:
     """Tell which tables a crash of the server would empty."""
-    names = [row["relation"] for row in subject.ask("doctor_unlogged", retained=retained_name(subject.bare_name))]
+    names = [row["relation"] for row in subject.ask("doctor_unlogged", retained=subject.retained)]
     if not names:
         return Finding.ok("unlogged", "none: what is stored outlives a crash of the server")
     logged = " ".join(f"ALTER TABLE {name} SET LOGGED;" for name in names)

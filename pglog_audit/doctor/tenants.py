@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..finding import Finding
-from ..table_names import retained_name
 from .subject import Subject
 
 
 def check_tenants(subject: Subject) -> Finding:
     """Tell whether readers see the events of one tenant, of all or of none."""
-    [security] = subject.ask("doctor_tenants", retained=retained_name(subject.bare_name))
+    [security] = subject.ask("doctor_tenants", retained=subject.retained)
     if not (security["is_on"] or security["has_policies"] or security["forced"]):
         return Finding.ok("tenants", "row-level security is off: who reads sees the events of all tenants")
     for text, advice in _faults(subject, security):
