@@ -6,7 +6,7 @@ the snapshot of it; what is not usual is cleaned as it would have been in the ca
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from math import isfinite
 from typing import Any
@@ -96,16 +96,28 @@ class Finisher:
         except Exception as error:  # noqa: BLE001 - the action was logged and must be a row
             return unreadable(error, created)
 
-    def finish_all(self, snapshots: Sequence[bytes]) -> list[str]:
-        """Finish *snapshots*: as a whole, by loops of C, if there is nothing in them but what is usual."""
-        try:
-            texts = self._usual_texts(snapshots)
-        except Exception:  # noqa: BLE001 - then one by one, which never raises
-            texts = None
-        return texts if texts is not None else [self.finish(snapshot) for snapshot in snapshots]
+    def finish_all(self, snapshots: Sequence[bytes], heads: Callable[[], Iterable[str]]) -> list[str]:
+        """
+        Return the lines of *snapshots*: as a whole, by loops of C, if there is nothing in them but what is usual.
 
-    def _usual_texts(self, snapshots: Sequence[bytes]) -> list[str] | None:
-        """Return the texts of *snapshots* if all of them are usual."""
+        :param heads: what gives their heads, called when all else is done.
+        """
+        try:
+            usual = self._usual_parts(snapshots)
+        except Exception:  # noqa: BLE001 - then one by one, which never raises
+            usual = None
+        if usual is None:
+            texts = [self.finish(snapshot) for snapshot in snapshots]
+            return [f"{head}{text[1:]}" for head, text in zip(heads(), texts, strict=True)]
+        service, parts = usual
+        late = f'"service":"{service}",' if service else ""
+        return [
+            f'{head}"occurred_at":{text[: text.index(",")]},"outcome":"success","message":"{sentence}",{late}{fields}'
+            for head, (text, sentence, fields) in zip(heads(), parts, strict=True)
+        ]
+
+    def _usual_parts(self, snapshots: Sequence[bytes]) -> tuple[str | None, Iterable[tuple[str, str, str]]] | None:
+        """Return the service of *snapshots*, and of each its text, sentence and fields, if all of them are usual."""
         joined = b",".join(snapshots)
         if b"\\" in joined or not joined.isascii() or max(map(len, snapshots)) > MAX_TEXT:
             return None
@@ -113,30 +125,22 @@ class Finisher:
         sentences, services, events = said[1::4], said[2::4], said[3::4]
         if not (all(sentences) and len({*services}) == 1 and self._are_usual(events)):
             return None
-        all_said, service = "\n".join(sentences), services[0] or ""
+        all_said, service = "\n".join(sentences), services[0]
         # Nothing is escaped: each text stands there as it is, and the first brace begins the event.
-        if "{" in all_said or "{" in service or may_hold_secret(all_said) or may_hold_secret(service):
+        if "{" in all_said or may_hold_secret(all_said) or (service and ("{" in service or may_hold_secret(service))):
             return None
         texts = [*map(bytes.decode, snapshots)]
         fields = [text[text.index("{") + 1 :] for text in texts]
-        if may_hold_secret("".join(fields)):
-            return None
-        late = f'"service":"{service}",' if service else ""
-        return [
-            f'{{"occurred_at":{text[: text.index(",")]},"outcome":"success","message":"{sentence}",{late}{rest}'
-            for text, sentence, rest in zip(texts, sentences, fields, strict=True)
-        ]
+        return None if may_hold_secret("".join(fields)) else (service, zip(texts, sentences, fields, strict=True))
 
     def _are_usual(self, events: Sequence[dict[str, Any]]) -> bool:
-        """Tell whether all fields of all *events* can stand as they are: texts, and a flat metadata."""
+        """Tell whether all fields of all *events* can stand as they are: texts, and a flat metadata, which is taken."""
+        metadata = [event.pop("metadata") for event in events if "metadata" in event]
         values = [*chain.from_iterable(map(dict.values, events))]
-        kinds = [*map(type, values)]
-        metadata = [event["metadata"] for event in events if "metadata" in event]
         return (
             USUAL_NAMES.issuperset(chain.from_iterable(events))
             and all(values)
-            and kinds.count(dict) == len(metadata)
-            and kinds.count(str) == len(kinds) - len(metadata)
+            and "".join(values) != ""  # a TypeError where one is no text
             and self.cleaner.are_flat_and_plain(metadata)
         )
 

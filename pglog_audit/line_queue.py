@@ -15,11 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from queue import Empty, Full, SimpleQueue
 from typing import Any, Protocol
-
-from uuid_utils import uuid7
 
 from . import diagnostics, lines
 from .finishing import created, finish, finish_all
@@ -223,13 +220,15 @@ class LineQueue:
             seqs, snapshots = zip(*map(lines.split_recorded, items), strict=True)
             length = sum(map(len, snapshots))
             self._bytes -= length  # without a call in between: see put_at_once
-            ids = map(partial(lines.recorded_id, writer_id), seqs, map(created, snapshots))
-            return lines.with_heads(finish_all(snapshots), ids, seqs, writer_id)
-        finished, length, count = finish_all(items), sum(map(len, items)), len(items)
-        self._bytes -= length
-        self.last_seq = last = self.last_seq + count
-        new_ids = [uuid7() for _ in finished]
-        return lines.with_heads(finished, new_ids, range(last - count + 1, last + 1), writer_id)
+            return finish_all(snapshots, lambda: lines.recorded_heads(seqs, map(created, snapshots), writer_id))
+
+        def heads() -> list[str]:
+            self._bytes -= length
+            self.last_seq = last = self.last_seq + count
+            return lines.new_heads(range(last - count + 1, last + 1), writer_id)
+
+        length, count = sum(map(len, items)), len(items)
+        return finish_all(items, heads)
 
     def _guest(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:
         snapshot = format_record(item) if isinstance(item, logging.LogRecord) else item

@@ -15,6 +15,7 @@ _NUMBER = '{"writer_seq":'
 _HEAD = '{"id":"'
 _SEQ = '"writer_seq":'
 _TIME, _COUNTER = 2**48 - 1, 2**32 - 1
+_ENDS = tuple(f"{number:02x}" for number in range(256))
 
 OWN = "audit."
 """How the actions begin that a writer logs of itself, and those of no caller."""
@@ -67,12 +68,23 @@ def recorded_id(writer_id: str, seq: int, created: float) -> str:
     return f"{time[:8]}-{time[8:]}-7{writer_id[-10:-7]}-8{writer_id[-7:-4]}-{writer_id[-4:]}{seq & _COUNTER:08x}"
 
 
-def with_heads(snapshots: Iterable[str], ids: Iterable[object], seqs: Iterable[int], writer_id: str) -> list[str]:
-    """Return the lines of *snapshots*."""
+def recorded_heads(seqs: Iterable[int], times: Iterable[float], writer_id: str) -> list[str]:
+    """Return the heads of what was :data:`RECORDED`, logged at *times*: see :func:`recorded_id`."""
     middle = f'","writer_id":"{writer_id}",{_SEQ}'
-    return [
-        f"{_HEAD}{one!s}{middle}{seq},{snapshot[1:]}" for one, seq, snapshot in zip(ids, seqs, snapshots, strict=False)
-    ]
+    return [f"{_HEAD}{recorded_id(writer_id, seq, time)}{middle}{seq}," for seq, time in zip(seqs, times, strict=True)]
+
+
+def new_heads(seqs: range, writer_id: str) -> list[str]:
+    """
+    Return the heads of lines with the numbers *seqs* and new ids.
+
+    Of 256 ids one is drawn, and the others count its last eight bits up: a monotonic random UUIDv7 (RFC 9562, 6.2).
+    """
+    middle, heads = f'","writer_id":"{writer_id}",{_SEQ}', list[str]()
+    for begin in range(0, len(seqs), len(_ENDS)):
+        drawn = f"{_HEAD}{str(uuid7())[:-2]}"
+        heads += [f"{drawn}{end}{middle}{seq}," for end, seq in zip(_ENDS, seqs[begin:], strict=False)]
+    return heads
 
 
 def seq(line: str) -> int:

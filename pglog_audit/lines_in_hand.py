@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from queue import Empty
 from typing import Any
@@ -86,11 +87,13 @@ class LinesInHand:
             if not is_hurried:
                 until, is_hurried = time.monotonic() + self._flush_interval, True
 
-    def fill_next(self, size: int, sent: int) -> bool:
-        """Take some lines of the batch after *sent* lines, up to *size*; tell whether there may be more."""
-        ahead = self.lines[sent:]
-        room = MAX_BATCH_BYTES - sum(map(len, ahead))
-        return len(ahead) < size and room > 0 and self._take(size - len(ahead), room) > 0
+    def filling(self, size: int, sent: int) -> Iterator[bool]:
+        """Take the batch after *sent* lines, up to *size*, slice by slice, and tell whether there may be more."""
+        room = MAX_BATCH_BYTES - sum(map(len, self.lines[sent:]))
+        while (count := size + sent - len(self.lines)) > 0 and room > 0:
+            taken = self._take(count, room)
+            room -= taken
+            yield taken > 0
 
     def _take(self, count: int, room: int) -> int:
         """Take some of what waits, at most *count* lines and about *room* characters; return how many these have."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from uuid_utils import uuid7
 
 from . import lines
-from .finishing import created, finish
+from .finishing import created, finish_all
 from .number_ranges import NumberRanges
 from .spool import Spool, Taken
 from .written import MAX_BATCH_BYTES, Refusal, Written
@@ -61,8 +61,7 @@ def _finished(text: str, writer_id: str) -> str:
     if text.startswith("{"):
         return text
     seq, snapshot = lines.split_recorded(text.encode())
-    ids = [lines.recorded_id(writer_id, seq, created(snapshot))]
-    return lines.with_heads([finish(snapshot)], ids, [seq], writer_id)[0]
+    return finish_all([snapshot], lambda: lines.recorded_heads([seq], [created(snapshot)], writer_id))[0]
 
 
 def _with_rejects(spool: Spool, write: Callable[..., Written], taken: Taken, written: Written) -> Written:

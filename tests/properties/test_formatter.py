@@ -3,6 +3,8 @@
 import json
 import logging
 from collections import OrderedDict
+from functools import partial
+from itertools import repeat
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,8 +76,9 @@ def test_many_at_once_are_what_each_is(said):
         for message, audit in events
     ]
     snapshots = [formatter.snapshot(record) for record in records]
-    finish_all(snapshots)  # so that the names are known, and all are finished as a whole
-    assert list(map(json.loads, finish_all(snapshots))) == list(map(json.loads, map(formatter.format, records)))
+    heads = partial(repeat, "{", len(snapshots))
+    finish_all(snapshots, heads)  # so that the names are known, and all are finished as a whole
+    assert list(map(json.loads, finish_all(snapshots, heads))) == list(map(json.loads, map(formatter.format, records)))
 
 
 @settings(max_examples=1000)

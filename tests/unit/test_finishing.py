@@ -7,10 +7,16 @@ import pytest
 
 from pglog_audit import AuditFormatter
 from pglog_audit.cleaning import Cleaner
-from pglog_audit.finishing import Finisher, finish, finish_all
+from pglog_audit.finishing import Finisher, finish
+from pglog_audit.finishing import finish_all as finish_with_heads
 from pglog_audit.masking import Masker
 
 PLAIN = {"action": "page.read", "user_label": "Ada", "metadata": {"pages": 3, "title": "Home", "old": None}}
+
+
+def finish_all(snapshots):
+    """Return the lines of *snapshots*, with heads that say no more than their number."""
+    return finish_with_heads(snapshots, lambda: [f'{{"writer_seq":{seq},' for seq in range(len(snapshots))])
 
 
 def taken_down(audit=PLAIN, message="Read", service=None):
@@ -56,7 +62,9 @@ def test_many_are_finished_as_each_is(name):
     finish(taken_down())  # so that the names are known
     snapshots = [taken_down(), taken_down(**ODD[name]), taken_down({**PLAIN, "user_label": "Bob"}, "Read it")]
     finished = finish_all(snapshots)
-    assert [json.loads(text) for text in finished] == [json.loads(finish(snapshot)) for snapshot in snapshots]
+    assert [json.loads(line) for line in finished] == [
+        {"writer_seq": seq, **json.loads(finish(snapshot))} for seq, snapshot in enumerate(snapshots)
+    ]
     assert not any(secret in "".join(finished) for secret in ("abc", "hunter2"))
 
 
@@ -78,4 +86,4 @@ def test_a_long_action_is_not_remembered():
 def test_nothing_can_be_unreadable():
     """Among what is read there may be what nobody wrote: the others are what they were."""
     finished = finish_all([taken_down(), b"[1.5,\n", taken_down()])
-    assert [json.loads(text)["action"] for text in finished] == ["page.read", "unknown", "page.read"]
+    assert [json.loads(line)["action"] for line in finished] == ["page.read", "unknown", "page.read"]

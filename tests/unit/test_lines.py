@@ -42,6 +42,16 @@ def test_ids_rise():
     assert ids == sorted(set(ids))
 
 
+def test_many_heads_have_rising_ids_too():
+    """Heads that are made at once have numbers in order, and each a UUIDv7 greater than all before it."""
+    lines_ = [f"{head}{SNAPSHOT[1:]}" for _ in range(3) for head in lines.new_heads(range(5, 605), str(uuid4()))]
+    events = list(map(json.loads, lines_))
+    ids = [event["id"] for event in events]
+    assert ids == sorted(set(ids))
+    assert {(UUID(one).version, UUID(one).variant) for one in ids} == {(7, RFC_4122)}
+    assert [event["writer_seq"] for event in events] == 3 * list(range(5, 605))
+
+
 @pytest.mark.parametrize("line", ["", "{}", "é", "€uro", "🔑", "a" * 1000 + "é"])
 def test_a_size_is_in_bytes(line):
     """What is counted are the bytes that are sent."""
