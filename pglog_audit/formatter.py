@@ -102,9 +102,9 @@ class AuditFormatter(logging.Formatter):
             return unreadable(error, time.time())
 
     def _snapshot(  # noqa: C901 - a call for each step would make a log call dearer by a third
-        self, record: logging.LogRecord, *, is_for_disk: bool = False
+        self, record: logging.LogRecord, has_hint: Callable[..., bool] | None = None
     ) -> bytes | str:
-        """Return what the log call says, for the queue: this is what it costs."""
+        """Return what the log call says, for the queue: this is what it costs; finished if it *has_hint* of a secret."""
         try:
             given, sentence = record.audit, record.msg  # type: ignore[attr-defined] # is_audit_record
             if (
@@ -144,15 +144,16 @@ class AuditFormatter(logging.Formatter):
                 # Without its brackets it is a copy, as long as it is: what the encoder returns keeps a place four times
                 # as long from being used again.
                 snapshot = _dumps(said)[1:-1]
-                has_hint = is_for_disk and self._has_hint(event, sentence, snapshot, dicts)
-                if len(snapshot) <= MAX_PLAIN_LINE and not has_hint:
+                if len(snapshot) <= MAX_PLAIN_LINE and (
+                    has_hint is None or not has_hint(event, sentence, snapshot, dicts)
+                ):
                     return snapshot
         except Exception:  # noqa: BLE001 - whatever the caller's objects do; or JSON has not what they say
             return self.format(record)
         return self.format(record)
 
     def _recordable(self, record: logging.LogRecord) -> bytes | str:
-        return self._snapshot(record, is_for_disk=True)
+        return self._snapshot(record, self._has_hint)
 
     def _has_hint(self, event: Mapping[str, Any], sentence: str | None, snapshot: bytes, dicts: int) -> bool:
         """

@@ -71,8 +71,8 @@ class LineQueue:
         self._bytes = 0
         self._has_guests = False
         """Whether others put records into the queue, as a stock QueueHandler does: they count only when taken."""
-        # A call of C, which no other thread interrupts.
-        self._count_up = itertools.count(1).__next__
+        # With next() a call of C, which no other thread interrupts.
+        self._counter = itertools.count(1)
         self._asked = 0
         """How often it was raised for no line."""
         self.under_way = 0
@@ -90,7 +90,7 @@ class LineQueue:
         with self._lock:
             # To ask raises the number, too.
             self._asked += 1
-            return self._count_up() - self._asked
+            return next(self._counter) - self._asked
 
     def put_at_once(self, snapshot: bytes | str) -> bool:
         """
@@ -111,9 +111,9 @@ class LineQueue:
         except Full:
             return False
         except BaseException:  # of a signal handler, right after: uncounted it would hide another one from flush()
-            self._count_up()
+            next(self._counter)
             raise
-        self._count_up()
+        next(self._counter)
         self._bytes += length
         return True
 
@@ -147,7 +147,7 @@ class LineQueue:
             if self.queue.qsize() >= max_lines or self._bytes + length > max_bytes:
                 return False
             # Counted before it is queued: a signal handler may log, or raise, at any moment.
-            number = self._count_up() - self._asked
+            number = next(self._counter) - self._asked
             try:
                 if self._record is None:
                     self.queue.put_nowait(snapshot)
@@ -235,7 +235,7 @@ class LineQueue:
         if snapshot is not None:
             with self._lock:
                 self._has_guests = True
-                self._count_up()
+                next(self._counter)
         return snapshot
 
     def nudge(self) -> None:
