@@ -104,7 +104,7 @@ class AuditFormatter(logging.Formatter):
     def _snapshot(  # noqa: C901 - a call for each step would make a log call dearer by a third
         self, record: logging.LogRecord, has_hint: Callable[..., bool] | None = None
     ) -> bytes | str:
-        """Return what the log call says, for the queue; finished, if it *has_hint* of a secret. This is what it costs."""
+        """Return what the log call says, for the queue; finished if it *has_hint* of a secret. It is what it costs."""
         try:
             given, sentence = record.audit, record.msg  # type: ignore[attr-defined] # is_audit_record
             if (
