@@ -10,11 +10,10 @@ import dataclasses
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from datetime import date, time
 from enum import Enum, EnumMeta
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -60,14 +59,6 @@ class Cleaner:
             return type(value) is int and name in ID_FIELDS
         is_little = self.knows_names(value) and _LITTLE_TYPES.issuperset(map(type, value.values()))
         return is_little or self._is_plain_tree(value)
-
-    def are_flat_and_plain(self, values: Sequence[Any]) -> bool:
-        """Tell whether all *values*, read from JSON, are dicts that can stand as they are, without another inside."""
-        return (
-            all(type(value) is dict for value in values)
-            and self.knows_names(chain.from_iterable(values))
-            and _FLAT_TYPES.issuperset(map(type, chain.from_iterable(map(dict.values, values))))
-        )
 
     def _is_plain_tree(self, value: dict[str, Any]) -> bool:
         plain_names, containers = self._plain_names, list[Any]((value,))

@@ -9,7 +9,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from math import isfinite
-from typing import Any
+from operator import methodcaller
+from re import Match
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -19,6 +21,7 @@ from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines
 from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
 from .event import OUTCOMES
 from .masking import Masker
+from .shapes import Shapes
 
 MAX_PLAIN_LINE = MAX_LINE // 4
 """Bytes up to which a line needs no cap."""
@@ -28,7 +31,12 @@ EXACT_TYPES = frozenset({str, int, bool, type(None), UUID})
 USUAL_NAMES = (PLAIN_FIELDS | {"metadata"}) - {"outcome", "message", "service"}
 """Fields of which a log call alone says what they are."""
 
+Parts: TypeAlias = tuple[str, str, str, str]
+"""Of a plain snapshot, as JSON without outer quotes and braces: time, sentence, service with its quotes, and fields."""
+
 _PLAIN_TYPES = frozenset({str, UUID})
+_CONTAINERS = frozenset({dict, list})
+_groups = methodcaller("groups")
 _MAX_CONTAINERS = 1000
 _MOST_ACTIONS = 10_000
 
@@ -76,6 +84,7 @@ class Finisher:
     def __init__(self, cleaner: Cleaner) -> None:
         self.cleaner = cleaner
         self.careful = CarefulLines(cleaner)
+        self._shapes = Shapes()
         self.good_actions: set[str] = set()
         """Actions of the right form, as far as they were seen."""
 
@@ -85,9 +94,13 @@ class Finisher:
             return snapshot
         created = 0.0
         try:
+            if match := self._match(snapshot):
+                return _line("{", *match.groups())
             created, sentence, service, event = orjson.loads(b"[%b]" % snapshot)
             text = self.plain_text(event, created, sentence, service)
             if text is not None:
+                if _is_usual(event):
+                    self._shapes.learn(event)
                 return text
             # What is known of its record, which had no exception, and a level below ERROR.
             known = {"levelno": logging.INFO, "created": created, "pathname": None}
@@ -96,53 +109,38 @@ class Finisher:
         except Exception as error:  # noqa: BLE001 - the action was logged and must be a row
             return unreadable(error, created)
 
+    def _match(self, snapshot: bytes) -> Match[str] | None:
+        text = snapshot.decode()
+        is_usual = len(text) <= MAX_TEXT and text.isascii() and "\\" not in text and not may_hold_secret(text)
+        return self._shapes.match(text) if is_usual else None
+
     def finish_all(self, snapshots: Sequence[bytes], heads: Callable[[], Iterable[str]]) -> list[str]:
         """
         Return the lines of *snapshots*: as a whole, by loops of C, if there is nothing in them but what is usual.
 
         :param heads: what gives their heads, called when all else is done.
         """
-        try:
-            usual = self._usual_parts(snapshots)
-        except Exception:  # noqa: BLE001 - then one by one, which never raises
-            usual = None
-        if usual is None:
-            texts = [self.finish(snapshot) for snapshot in snapshots]
+        parts = self._usual_parts(snapshots)
+        if parts is None:
+            texts = [*map(self.finish, snapshots)]
             return [f"{head}{text[1:]}" for head, text in zip(heads(), texts, strict=True)]
-        service, parts = usual
-        late = f'"service":"{service}",' if service else ""
         return [
-            f'{head}"occurred_at":{text[: text.index(",")]},"outcome":"success","message":"{sentence}",{late}{fields}'
-            for head, (text, sentence, fields) in zip(heads(), parts, strict=True)
+            _line(head, created, sentence, service, fields)
+            for head, (created, sentence, service, fields) in zip(heads(), parts, strict=True)
         ]
 
-    def _usual_parts(self, snapshots: Sequence[bytes]) -> tuple[str | None, Iterable[tuple[str, str, str]]] | None:
-        """Return the service of *snapshots*, and of each its text, sentence and fields, if all of them are usual."""
-        joined = b",".join(snapshots)
+    def _usual_parts(self, snapshots: Sequence[bytes]) -> list[Parts] | None:
+        joined = b"".join(snapshots)
         if b"\\" in joined or not joined.isascii() or max(map(len, snapshots)) > MAX_TEXT:
             return None
-        said = orjson.loads(b"[%b]" % joined)
-        sentences, services, events = said[1::4], said[2::4], said[3::4]
-        if not (all(sentences) and len({*services}) == 1 and self._are_usual(events)):
+        matches = self._shapes.match_all([*map(bytes.decode, snapshots)])
+        if None in matches:
             return None
-        all_said, service = "\n".join(sentences), services[0]
-        # Nothing is escaped: each text stands there as it is, and the first brace begins the event.
-        if "{" in all_said or may_hold_secret(all_said) or (service and ("{" in service or may_hold_secret(service))):
-            return None
-        texts = [*map(bytes.decode, snapshots)]
-        fields = [text[text.index("{") + 1 :] for text in texts]
-        return None if may_hold_secret("".join(fields)) else (service, zip(texts, sentences, fields, strict=True))
-
-    def _are_usual(self, events: Sequence[dict[str, Any]]) -> bool:
-        """Tell whether all fields of all *events* can stand as they are: texts, and a flat metadata, which is taken."""
-        metadata = [event.pop("metadata") for event in events if "metadata" in event]
-        values = [*chain.from_iterable(map(dict.values, events))]
-        return (
-            USUAL_NAMES.issuperset(chain.from_iterable(events))
-            and all(values)
-            and "".join(values) != ""  # a TypeError where one is no text
-            and self.cleaner.are_flat_and_plain(metadata)
-        )
+        parts: list[Parts] = [*map(_groups, matches)]
+        _, sentences, services, fields = zip(*parts, strict=True)
+        # Apart: there is white space in nearly every sentence, and seldom in a field.
+        has_hint = may_hold_secret("".join(sentences)) or may_hold_secret("".join(chain({*services}, fields)))
+        return None if has_hint else parts
 
     def plain_text(
         self, event: Mapping[str, Any], created: float, sentence: str | None, service: str | None
@@ -179,6 +177,23 @@ class Finisher:
         if good and len(action) <= PLAIN_TEXT and len(self.good_actions) < _MOST_ACTIONS:
             self.good_actions.add(action)
         return good
+
+
+def _is_usual(event: Mapping[str, Any]) -> bool:
+    """Tell whether *event*, which is plain, has no fields but texts, and a flat metadata."""
+    return USUAL_NAMES.issuperset(event) and all(
+        (value and type(value) is str) or (name == "metadata" and type(value) is dict and _is_flat(value))
+        for name, value in event.items()
+    )
+
+
+def _is_flat(metadata: dict[str, Any]) -> bool:
+    return _CONTAINERS.isdisjoint(map(type, metadata.values()))
+
+
+def _line(head: str, created: str, sentence: str, service: str, fields: str) -> str:
+    late = "" if service == "null" else f'"service":{service},'
+    return f'{head}"occurred_at":{created},"outcome":"success","message":"{sentence}",{late}{fields}}}'
 
 
 def _fits(text: str, event: Mapping[str, Any]) -> bool:

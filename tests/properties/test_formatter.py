@@ -67,7 +67,10 @@ def test_a_dict_of_any_kind_is_one_short_line(audit):
     assert snapshot(audit)["action"]
 
 
-@given(st.lists(st.tuples(plain_text, st.dictionaries(names, plain_text | st.integers(0, 9), max_size=3)), max_size=4))
+metadata = st.dictionaries(names, plain_text | st.integers(0, 9), max_size=3)
+
+
+@given(st.lists(st.tuples(plain_text, metadata), min_size=1, max_size=4))
 def test_many_at_once_are_what_each_is(said):
     """However many events a slice of the queue has, each is stored as it would be alone."""
     events = [(message, {"action": "a.b", "metadata": metadata}) for message, metadata in said]

@@ -1,0 +1,95 @@
+"""The shapes of plain events: what is known of one, and what is not taken for it."""
+
+import logging
+
+import orjson
+import pytest
+
+from pglog_audit import AuditFormatter
+from pglog_audit.shapes import Shapes
+
+EVENT = {"action": "page.read", "user_label": "Ada", "metadata": {"n": 3, "on": True, "title": "", "old": None}}
+
+
+def snapshot(event, message="Read", service=None):
+    """Return what a log call takes down of *event*."""
+    record = logging.makeLogRecord({"levelno": logging.INFO, "created": 1.5, "msg": message, "audit": event})
+    taken = AuditFormatter(service=service).snapshot(record)
+    assert isinstance(taken, bytes)
+    return taken.decode()
+
+
+@pytest.fixture
+def shapes():
+    """Return shapes that know that of EVENT."""
+    known = Shapes()
+    known.learn(EVENT)
+    return known
+
+
+def test_parts_are_told_apart(shapes):
+    """Time, sentence and fields stand there as they are in JSON; the service has its quotes."""
+    event = {**EVENT, "user_label": "Bob", "metadata": {"n": -1.5e-07, "on": "x", "title": "{[,:", "old": False}}
+    match = shapes.match(snapshot(event, "It is {x}, [1]", "shop"))
+    time, sentence, service, fields = match.groups()
+    assert (time, sentence, service) == ("1.5", "It is {x}, [1]", '"shop"')
+    assert orjson.loads(f"{{{fields}}}") == event
+    assert shapes.match(snapshot(EVENT))[3] == "null"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {**EVENT, "action": "page.open"},
+        {**EVENT, "user_label": ""},
+        {**EVENT, "user_label": None},
+        {**EVENT, "user_label": 7},
+        {**EVENT, "entity_type": "page"},
+        {"action": "page.read", "metadata": EVENT["metadata"], "user_label": "Ada"},
+        {**EVENT, "metadata": {**EVENT["metadata"], "password": "hunter2"}},
+        {**EVENT, "metadata": {**EVENT["metadata"], "n": {"password": "hunter2"}}},
+        {**EVENT, "metadata": {**EVENT["metadata"], "n": ["hunter2"]}},
+        {**EVENT, "metadata": None},
+        {**EVENT, "user_label": {"n": 1}},
+    ],
+)
+def test_another_shape_is_none(shapes, event):
+    """Other names, another order, an empty text, a number where a text was, a dict inside: all this wants a look."""
+    said = orjson.dumps((1.5, "Read", None, event))[1:-1].decode()
+    assert shapes.match(said) is None
+    assert shapes.match_all([snapshot(EVENT), said])[1] is None
+
+
+def test_without_a_sentence_there_is_no_match(shapes):
+    """An empty sentence is none, as one that is left out."""
+    for sentence in ("", None):
+        assert shapes.match(orjson.dumps((1.5, sentence, None, EVENT))[1:-1].decode()) is None
+
+
+def test_several_places_may_log_one_action(shapes):
+    """An action's events may have one or the other metadata; many are found however they are mixed."""
+    other = {"action": "page.read", "metadata": {}}
+    shapes.learn(other)
+    texts = [snapshot(EVENT), snapshot(other), snapshot(EVENT)]
+    assert [match.string for match in shapes.match_all(texts)] == texts
+
+
+def test_names_are_no_patterns():
+    """A name stands for itself."""
+    shapes = Shapes()
+    shapes.learn({"action": "a.b", "metadata": {"n+(x)|.*": 1}})
+    assert shapes.match(snapshot({"action": "a.b", "metadata": {"n+(x)|.*": 2}}))
+    assert not shapes.match(snapshot({"action": "a.b", "metadata": {"nn(x)": 2}}))
+
+
+def test_they_are_bounded():
+    """An application whose metadata has ever new names, or actions, does not fill the memory with patterns."""
+    shapes = Shapes()
+    for n in range(20):
+        shapes.learn({"action": "a.b", "metadata": {f"n{n}": 1}})
+    for n in range(400):
+        shapes.learn({"action": f"a.b{n}"})
+    events = [{"action": "a.b", "metadata": {f"n{n}": 1}} for n in range(20)]
+    events += [{"action": f"a.b{n}"} for n in range(400)]
+    assert sum(shapes.match(snapshot(event)) is not None for event in events) == 250
+    assert len(shapes._patterns) <= 250
