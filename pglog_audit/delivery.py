@@ -7,6 +7,7 @@ them, and come back from there, one batch after each batch of new lines: neither
 
 import random
 import time
+from functools import partial
 
 from . import diagnostics
 from .line_queue import POLL_INTERVAL, LineQueue
@@ -147,8 +148,8 @@ class Delivery:
         were_sent = hand.doubtful > 0 or (self._backlog is not None and self._backlog.may_have_replayed(batch))
         # Until it is known what came of it: an exception may be injected at any moment.
         hand.doubtful = max(hand.doubtful, len(batch))
-        filling = hand.filling(self._batch_size, len(batch))
-        written = self._writer.write(batch, are_new=not were_sent, meanwhile=lambda: next(filling, False))
+        fill_next = partial(hand.fill_next, self._batch_size, len(batch))
+        written = self._writer.write(batch, are_new=not were_sent, meanwhile=fill_next)
         for refusal in written.refused:
             self._writer.reject(refusal)  # before the journal forgets it
         if not written.left:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from queue import Empty
 from typing import Any
@@ -14,7 +13,7 @@ from .postgres_handler import PostgresHandler
 from .written import MAX_BATCH_BYTES
 
 _SLICE = 250
-"""Lines that are taken between two looks whether the server has answered."""
+"""Lines that are finished at once: so many stay in the cache of a processor."""
 
 
 class LinesInHand:
@@ -87,13 +86,11 @@ class LinesInHand:
             if not is_hurried:
                 until, is_hurried = time.monotonic() + self._flush_interval, True
 
-    def filling(self, size: int, sent: int) -> Iterator[bool]:
-        """Take the batch after *sent* lines, up to *size*, slice by slice, and tell whether there may be more."""
+    def fill_next(self, size: int, sent: int) -> None:
+        """Take what there is of the batch after *sent* lines, up to *size* lines."""
         room = MAX_BATCH_BYTES - sum(map(len, self.lines[sent:]))
-        while (count := size + sent - len(self.lines)) > 0 and room > 0:
-            taken = self._take(count, room)
+        while (count := size + sent - len(self.lines)) > 0 and room > 0 and (taken := self._take(count, room)):
             room -= taken
-            yield taken > 0
 
     def _take(self, count: int, room: int) -> int:
         """Take some of what waits, at most *count* lines and about *room* characters; return how many these have."""

@@ -185,7 +185,7 @@ class PostgresHandler(UnlockedHandler):
         *,
         others_fit: bool = False,
         are_new: bool = False,
-        meanwhile: Callable[[], bool] = lambda: False,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Written:
         """
         Make rows of the lines in *batch*: all that the table takes.
@@ -204,7 +204,7 @@ class PostgresHandler(UnlockedHandler):
             diagnostics.tell()
 
     def _write(
-        self, batch: Sequence[str], *, others_fit: bool, are_new: bool, meanwhile: Callable[[], bool]
+        self, batch: Sequence[str], *, others_fit: bool, are_new: bool, meanwhile: Callable[[], None]
     ) -> Written:
         done = Written()
         self._first = batch[0] if batch else ""

@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from uuid_utils import uuid7
 
@@ -37,12 +38,9 @@ def replay(spool: Spool, write: Callable[..., Written], max_lines: int, *, other
     if taken is None:
         return None
 
-    def read_on() -> bool:
-        spool.read_on(max_lines, MAX_BATCH_BYTES)
-        return False
-
     try:
         batch = [_finished(text, taken.writer_id) for text in taken.lines]
+        read_on = partial(spool.read_on, max_lines, MAX_BATCH_BYTES)
         written = write(batch, others_fit=others_fit, meanwhile=read_on)
         if not written.left:
             written = _with_rejects(spool, write, taken, written)

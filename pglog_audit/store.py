@@ -1,24 +1,25 @@
 """The audit table, as the writer sees it."""
 
 import os
-import select
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import psycopg
-from psycopg.pq.abc import PGconn
+from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
-from psycopg.waiting import Ready, Wait
+from psycopg.waiting import Wait
 
 from . import catalog
 from .connections import connect, find_target
 from .conninfo import name_source
 from .errors import UnreachableError
 from .lines import is_own
+from .one_trip import encoded, one_trip, raise_first_error
 from .options import WriterOptions, check_pool
-from .sql import template
+from .sql import positional, template
 from .verdict import Verdict, verdict, words
 
 _abandoned: list[object] = []
@@ -34,6 +35,10 @@ class Store:
     def __init__(self, options: WriterOptions) -> None:
         self.options = options
         self.table: catalog.Table | None = None
+        self._limits = {
+            "lock_timeout": str(int(options.write_timeout * 500)),
+            "statement_timeout": str(int(options.write_timeout * 1000)),
+        }
         self._inserts: dict[bool, bytes] = {}
         """The statements, by whether the lines are new."""
         self._connection: psycopg.Connection[Any] | None = None
@@ -41,13 +46,13 @@ class Store:
         self._forked = False
 
     def insert(
-        self, lines: Sequence[str], *, are_new: bool = False, meanwhile: Callable[[], bool] = lambda: False
+        self, lines: Sequence[str], *, are_new: bool = False, meanwhile: Callable[[], None] = lambda: None
     ) -> int:
         """
         Insert *lines* and return how many rows they made; a line that is a row already makes none.
 
         :param are_new: none can be a row; if one is all the same, that is an error.
-        :param meanwhile: is called while the server works, as long as it returns True: it did a little of something.
+        :param meanwhile: is called while the server works, perhaps more than once.
 
         :raises UnreachableError: there is no connection.
         :raises SchemaError: the table is missing, or closed to this role.
@@ -85,15 +90,14 @@ class Store:
             self.close()
 
     def _insert_with(self, connection: psycopg.Connection[Any], lines: Sequence[str], *, are_new: bool) -> int:
-        milliseconds = str(int(self.options.write_timeout * 1000))
-        limits = {"lock_timeout": str(int(self.options.write_timeout * 500)), "statement_timeout": milliseconds}
-        # Not the connection's own: a pool of the user's may have raw cursors, which take other parameters.
-        cursor = psycopg.Cursor(connection, row_factory=tuple_row)
         if self.table is None:
             with connection.transaction():
-                cursor.execute(template("limit_batch"), limits)
+                # Not the connection's own cursor: a pool of the user's may have raw ones, which take other parameters.
+                psycopg.Cursor(connection, row_factory=tuple_row).execute(template("limit_batch"), self._limits)
                 self.table = self._describe(connection)
-            self._inserts = {new: self.table.insert(are_new=new).as_bytes(connection) for new in (False, True)}
+            self._inserts = {
+                new: positional(self.table.insert(are_new=new).as_bytes(connection), ["lines"]) for new in (False, True)
+            }
         own = 0
         if not self.table.is_numbered:
             # What a writer says of itself means nothing to the program that the table belongs to.
@@ -102,15 +106,38 @@ class Store:
         notices: list[psycopg.errors.Diagnostic] = []
         connection.add_notice_handler(notices.append)
         try:
-            with _one_trip(connection):
-                cursor.execute(template("limit_batch"), limits)
-                cursor.execute(self._inserts[are_new], {"lines": _array(lines)})
+            results = one_trip(
+                connection,
+                [
+                    (_statement("begin_batch"), ()),
+                    (_statement("limit_batch", *self._limits), [*map(str.encode, self._limits.values())]),
+                    (self._inserts[are_new], [encoded(connection, _array(lines))]),
+                    (_statement("commit_batch"), ()),
+                ],
+            )
         finally:
             connection.remove_notice_handler(notices.append)
+        self._check(connection, results)
         if any(notice.sqlstate == "01000" for notice in notices):
             # The wait for the synchronous standby was cancelled: the rows may be lost with this server. Send again.
             raise UnreachableError("the server has not made the batch as durable as it is configured to")
-        return cursor.rowcount + own
+        return (results[-2].command_tuples or 0) + own
+
+    def _check(self, connection: psycopg.Connection[Any], results: Sequence[PGresult]) -> None:
+        """
+        Check that no command of a batch failed.
+
+        :raises UnreachableError: the server takes no writes: it is a standby.
+        :raises psycopg.Error: what failed.
+        """
+        try:
+            raise_first_error(connection, results)
+        except psycopg.Error as error:
+            with suppress(psycopg.Error, TimeoutError):
+                connection.rollback()
+            if isinstance(error, psycopg.errors.FeatureNotSupported) and len(results) == 1:
+                raise UnreachableError(f"{error.diag.message_primary} ({error.diag.sqlstate})") from None
+            raise
 
     def _describe(self, connection: psycopg.Connection[Any]) -> catalog.Table:
         conninfo = self.options.conninfo
@@ -164,57 +191,9 @@ def _array(lines: Sequence[str]) -> str:
     return ",".join([f"[{others[0]}", *others[1:], f"{last}]"]) if others else f"[{last}]"
 
 
-@contextmanager
-def _one_trip(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """
-    Make one transaction of the block, and send it in one go.
-
-    psycopg's own, in a pipeline, would wait for the server before the first statement and before COMMIT.
-
-    :raises UnreachableError: the server takes no writes: it is a standby.
-    """
-    failure: Exception | None = None
-    begun: psycopg.Cursor[Any] | None = None
-    wait = connection.wait
-    try:
-        with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext() as pipeline:
-            try:
-                begun = connection.execute(template("begin_batch"))
-                yield
-                connection.execute(template("commit_batch"))
-                if pipeline:
-                    connection.wait(_flush(connection.pgconn))
-                    pipeline.sync()
-                    # All is said and answered. psycopg would leave with one more Sync, and a Flush behind that: where
-                    # this comes late, PgBouncer in transaction mode reserves a server for it until the next batch.
-                    connection.wait = _not_at_all  # type: ignore[method-assign,assignment]
-            except Exception as error:  # noqa: BLE001 - raised below: a pipeline left with it would log the next one
-                failure = error
-    except Exception as error:  # noqa: BLE001 - what comes of leaving a pipeline that failed
-        failure = failure or error
-    finally:
-        connection.wait = wait  # type: ignore[method-assign]
-    if failure:
-        with suppress(psycopg.Error, TimeoutError):
-            connection.rollback()
-        if isinstance(failure, psycopg.errors.FeatureNotSupported) and not (begun and begun.statusmessage):
-            raise UnreachableError(f"{failure.diag.message_primary} ({failure.sqlstate})")
-        raise failure
-
-
-def _not_at_all(generator: Generator[Any, Any, Any], *_: Any, **__: Any) -> None:
-    generator.close()
-
-
-def _flush(pgconn: PGconn) -> Generator[Wait, Ready | int, None]:
-    """
-    Send all that waits to be sent, as libpq's documentation of PQflush says.
-
-    A pipeline of psycopg flushes once a command, then only reads: the rest of some megabytes would stay here.
-    """
-    while pgconn.flush():
-        if (yield Wait.RW) & Ready.R:
-            pgconn.consume_input()
+@cache
+def _statement(name: str, *parameters: str) -> bytes:
+    return positional(template(name).as_bytes(), parameters)
 
 
 def _ends_connection(error: Exception) -> bool:
@@ -222,7 +201,7 @@ def _ends_connection(error: Exception) -> bool:
 
 
 @contextmanager
-def _deadline(connection: psycopg.Connection[Any], seconds: float, meanwhile: Callable[[], bool]) -> Iterator[None]:
+def _deadline(connection: psycopg.Connection[Any], seconds: float, meanwhile: Callable[[], None]) -> Iterator[None]:
     """
     Make whatever waits for the server inside the block raise :exc:`TimeoutError` when *seconds* have passed.
 
@@ -232,12 +211,9 @@ def _deadline(connection: psycopg.Connection[Any], seconds: float, meanwhile: Ca
     limit = time.monotonic() + seconds
     wait = connection.wait
 
-    def is_used() -> bool:
-        return not _has_answer(connection) and meanwhile()
-
     def wait_until(generator: Generator[Any, Any, Any], *args: Any, **options: Any) -> Any:
         try:
-            return wait(_until(limit, generator, is_used), *args, **options)
+            return wait(_until(limit, generator, meanwhile), *args, **options)
         except TimeoutError:
             # Before psycopg leaves the transaction: it would log that it cannot roll back.
             connection.close()
@@ -255,23 +231,15 @@ def _deadline(connection: psycopg.Connection[Any], seconds: float, meanwhile: Ca
         del connection.wait
 
 
-def _has_answer(connection: psycopg.Connection[Any]) -> bool:
-    if not hasattr(select, "poll"):  # Windows, where nothing is done meanwhile
-        return True
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
 def _until(
-    limit: float, generator: Generator[Any, Any, Any], meanwhile: Callable[[], bool]
+    limit: float, generator: Generator[Any, Any, Any], meanwhile: Callable[[], None]
 ) -> Generator[Any, Any, Any]:
     """Go through *generator*, which psycopg resumes at least ten times a second, until *limit*."""
     try:
         state = next(generator)
         while True:
-            while state == Wait.R and meanwhile():
-                pass
+            if state == Wait.R:
+                meanwhile()
             ready = yield state
             if time.monotonic() <= limit:
                 state = generator.send(ready)

@@ -1,5 +1,7 @@
 """The package's SQL, one purpose a file, and the table's name in it."""
 
+import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -26,6 +28,12 @@ def identifier(table: str) -> sql.Identifier:
 def with_parameters(names: sql.Composable) -> sql.SQL:
     """Return *names* for a statement with parameters: psycopg takes a lone percent sign for one, in a name too."""
     return sql.SQL(names.as_string().replace("%", "%%"))
+
+
+def positional(statement: bytes, names: Iterable[str]) -> bytes:
+    """Return *statement*, which has the parameters *names* as psycopg takes them, as the server does: with ``$1``."""
+    places = {name.encode(): b"$%d" % number for number, name in enumerate(names, 1)}
+    return re.sub(rb"%%|%\((\w+)\)s", lambda found: places[found[1]] if found[1] else b"%", statement)
 
 
 def check_table(table: str) -> str:
