@@ -18,7 +18,7 @@ from .errors import SchemaError
 from .event import CALLER_FIELDS, WRITER_FIELDS
 from .lines import describe as describe_line
 from .setup_commands import init_command, make_command
-from .sql import template
+from .sql import template, with_parameters
 
 T = TypeVar("T")
 _FIELDS = CALLER_FIELDS | WRITER_FIELDS
@@ -84,7 +84,7 @@ class Table:
             (column, _with_default(_of("extra", name), column)) for name, column in _filled(self.user_columns, left_out)
         ]
         return template(statement).format(
-            table=sql.Identifier(self.schema, self.name),
+            table=with_parameters(sql.Identifier(self.schema, self.name)),
             columns=sql.SQL(", ").join(_name(column.name) for column, _ in values),
             values=sql.SQL(", ").join(value for _, value in values),
             definitions=_definitions({**self.fields, **dict.fromkeys(self.homeless, _EXTRA), "extra": _EXTRA}),

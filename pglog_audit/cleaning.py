@@ -29,12 +29,11 @@ PLAIN_TEXT = 256
 
 _MAX_DEPTH = 100
 _MAX_NAME = 256
-_MAX_CONTAINERS = 1000
+_MAXCONTAINERS = 1000
 _MAX_NAMES_KNOWN = 4096
 PLAIN_FIELDS = CALLER_FIELDS - JSON_FIELDS - {"occurred_at"}
 _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
-_FLAT_TYPES = _LITTLE_TYPES | {float}
-_CONTAINERS = frozenset({dict, list})
+CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _QUOTED_NAME = re.compile(r"""(?:'|\\")(?:\s|\\[a-z][\da-f]*){0,8}:""")
 """The end of a name that was printed, or is JSON, inside a text of JSON; a white space may be escaped."""
@@ -70,12 +69,12 @@ class Cleaner:
                 values = container.values()
             for item in values:
                 kind = type(item)
-                if kind in _CONTAINERS:
+                if kind in CONTAINERS:
                     containers.append(item)
                 elif kind not in _LITTLE_TYPES and (kind is not float or item - item != 0.0):  # NaN and infinity
                     return False
             # A small value can hold itself, or the same list a billion times.
-            if len(containers) > _MAX_CONTAINERS:
+            if len(containers) > _MAXCONTAINERS:
                 return False
         return True
 

@@ -7,10 +7,10 @@ the snapshot of it; what is not usual is cleaned as it would have been in the ca
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from math import isfinite
 from operator import methodcaller
-from re import Match
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -18,7 +18,7 @@ import orjson
 
 from . import diagnostics
 from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines
-from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
+from .cleaning import CONTAINERS, PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
 from .event import OUTCOMES
 from .masking import Masker
 from .shapes import Shapes
@@ -35,7 +35,6 @@ Parts: TypeAlias = tuple[str, str, str, str]
 """Of a plain snapshot, as JSON without outer quotes and braces: time, sentence, service with its quotes, and fields."""
 
 _PLAIN_TYPES = frozenset({str, UUID})
-_CONTAINERS = frozenset({dict, list})
 _groups = methodcaller("groups")
 _MAX_CONTAINERS = 1000
 _MOST_ACTIONS = 10_000
@@ -94,13 +93,15 @@ class Finisher:
             return snapshot
         created = 0.0
         try:
-            if match := self._match(snapshot):
+            usual = _usual_text(snapshot)
+            if usual and (match := self._shapes.match(usual)):
                 return _line("{", *match.groups())
             created, sentence, service, event = orjson.loads(b"[%b]" % snapshot)
             text = self.plain_text(event, created, sentence, service)
             if text is not None:
-                if _is_usual(event):
-                    self._shapes.learn(event)
+                if usual and _has_usual_fields(event):
+                    with suppress(Exception):  # its text is there all the same
+                        self._shapes.learn(usual, event)
                 return text
             # What is known of its record, which had no exception, and a level below ERROR.
             known = {"levelno": logging.INFO, "created": created, "pathname": None}
@@ -109,18 +110,16 @@ class Finisher:
         except Exception as error:  # noqa: BLE001 - the action was logged and must be a row
             return unreadable(error, created)
 
-    def _match(self, snapshot: bytes) -> Match[str] | None:
-        text = snapshot.decode()
-        is_usual = len(text) <= MAX_TEXT and text.isascii() and "\\" not in text and not may_hold_secret(text)
-        return self._shapes.match(text) if is_usual else None
-
     def finish_all(self, snapshots: Sequence[bytes], heads: Callable[[], Iterable[str]]) -> list[str]:
         """
         Return the lines of *snapshots*: as a whole, by loops of C, if there is nothing in them but what is usual.
 
         :param heads: what gives their heads, called when all else is done.
         """
-        parts = self._usual_parts(snapshots)
+        try:
+            parts = self._usual_parts(snapshots)
+        except Exception:  # noqa: BLE001 - then one by one, which never raises
+            parts = None
         if parts is None:
             texts = [*map(self.finish, snapshots)]
             return [f"{head}{text[1:]}" for head, text in zip(heads(), texts, strict=True)]
@@ -179,7 +178,14 @@ class Finisher:
         return good
 
 
-def _is_usual(event: Mapping[str, Any]) -> bool:
+def _usual_text(snapshot: bytes) -> str | None:
+    """Return *snapshot* as text if there is nothing in it, whatever its shape, that wants a look."""
+    text = snapshot.decode()
+    is_usual = len(text) <= MAX_TEXT and text.isascii() and "\\" not in text and not may_hold_secret(text)
+    return text if is_usual else None
+
+
+def _has_usual_fields(event: Mapping[str, Any]) -> bool:
     """Tell whether *event*, which is plain, has no fields but texts, and a flat metadata."""
     return USUAL_NAMES.issuperset(event) and all(
         (value and type(value) is str) or (name == "metadata" and type(value) is dict and _is_flat(value))
@@ -188,7 +194,7 @@ def _is_usual(event: Mapping[str, Any]) -> bool:
 
 
 def _is_flat(metadata: dict[str, Any]) -> bool:
-    return _CONTAINERS.isdisjoint(map(type, metadata.values()))
+    return CONTAINERS.isdisjoint(map(type, metadata.values()))
 
 
 def _line(head: str, created: str, sentence: str, service: str, fields: str) -> str:

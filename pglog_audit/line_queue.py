@@ -222,12 +222,13 @@ class LineQueue:
             self._bytes -= length  # without a call in between: see put_at_once
             return finish_all(snapshots, lambda: lines.recorded_heads(seqs, map(created, snapshots), writer_id))
 
+        length, count = sum(map(len, items)), len(items)
+
         def heads() -> list[str]:
             self._bytes -= length
             self.last_seq = last = self.last_seq + count
             return lines.new_heads(range(last - count + 1, last + 1), writer_id)
 
-        length, count = sum(map(len, items)), len(items)
         return finish_all(items, heads)
 
     def _guest(self, item: Any, format_record: Callable[[logging.LogRecord], str | None]) -> str | None:

@@ -14,6 +14,7 @@ from .written import MAX_BATCH_BYTES
 
 _SLICE = 250
 """Lines that are finished at once: so many stay in the cache of a processor."""
+_MOMENT = 0.02
 
 
 class LinesInHand:
@@ -87,10 +88,13 @@ class LinesInHand:
                 until, is_hurried = time.monotonic() + self._flush_interval, True
 
     def fill_next(self, size: int, sent: int) -> None:
-        """Take what there is of the batch after *sent* lines, up to *size* lines."""
+        """Take some of the batch after *sent* lines, up to *size*, for a moment: the server may have answered."""
+        end = time.monotonic() + _MOMENT
         room = MAX_BATCH_BYTES - sum(map(len, self.lines[sent:]))
         while (count := size + sent - len(self.lines)) > 0 and room > 0 and (taken := self._take(count, room)):
             room -= taken
+            if time.monotonic() >= end:
+                return
 
     def _take(self, count: int, room: int) -> int:
         """Take some of what waits, at most *count* lines and about *room* characters; return how many these have."""

@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
-from psycopg.waiting import Wait
 
 from . import catalog
 from .connections import connect, find_target
@@ -52,7 +51,7 @@ class Store:
         Insert *lines* and return how many rows they made; a line that is a row already makes none.
 
         :param are_new: none can be a row; if one is all the same, that is an error.
-        :param meanwhile: is called while the server works, perhaps more than once.
+        :param meanwhile: is called while the server is waited for, perhaps more than once.
 
         :raises UnreachableError: there is no connection.
         :raises SchemaError: the table is missing, or closed to this role.
@@ -60,8 +59,10 @@ class Store:
         :raises psycopg.Error: the server's own answer.
         """
         try:
-            with self._connected() as connection, _deadline(connection, self.options.write_timeout, meanwhile):
-                return self._insert_with(connection, lines, are_new=are_new)
+            with self._connected() as connection, _deadline(connection, self.options.write_timeout) as deadline:
+                return self._insert_with(
+                    connection, lines, are_new=are_new, meanwhile=lambda: deadline.spare(meanwhile)
+                )
         except Exception as error:
             self._after(error)
             raise
@@ -89,15 +90,23 @@ class Store:
         if self._connection is not None and _ends_connection(error):
             self.close()
 
-    def _insert_with(self, connection: psycopg.Connection[Any], lines: Sequence[str], *, are_new: bool) -> int:
+    def _insert_with(
+        self,
+        connection: psycopg.Connection[Any],
+        lines: Sequence[str],
+        *,
+        are_new: bool,
+        meanwhile: Callable[[], None],
+    ) -> int:
         if self.table is None:
             with connection.transaction():
                 # Not the connection's own cursor: a pool of the user's may have raw ones, which take other parameters.
                 psycopg.Cursor(connection, row_factory=tuple_row).execute(template("limit_batch"), self._limits)
-                self.table = self._describe(connection)
+                table = self._describe(connection)
             self._inserts = {
-                new: positional(self.table.insert(are_new=new).as_bytes(connection), ["lines"]) for new in (False, True)
+                new: positional(table.insert(are_new=new).as_bytes(connection), ["lines"]) for new in (False, True)
             }
+            self.table = table  # at last: the connection may be lost anywhere before
         own = 0
         if not self.table.is_numbered:
             # What a writer says of itself means nothing to the program that the table belongs to.
@@ -114,6 +123,7 @@ class Store:
                     (self._inserts[are_new], [encoded(connection, _array(lines))]),
                     (_statement("commit_batch"), ()),
                 ],
+                meanwhile,
             )
         finally:
             connection.remove_notice_handler(notices.append)
@@ -131,7 +141,7 @@ class Store:
         :raises psycopg.Error: what failed.
         """
         try:
-            raise_first_error(connection, results)
+            raise_first_error(results, connection.info.encoding)
         except psycopg.Error as error:
             with suppress(psycopg.Error, TimeoutError):
                 connection.rollback()
@@ -200,20 +210,35 @@ def _ends_connection(error: Exception) -> bool:
     return verdict(error) is Verdict.AWAY or isinstance(error, TimeoutError)
 
 
+class _Deadline:
+    """When the server must have answered."""
+
+    def __init__(self, seconds: float) -> None:
+        self._limit = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self._limit
+
+    def spare(self, work: Callable[[], None]) -> None:
+        """Do *work*, and put the deadline off by what that takes: the server has no part in it."""
+        begin = time.monotonic()
+        work()
+        self._limit += time.monotonic() - begin
+
+
 @contextmanager
-def _deadline(connection: psycopg.Connection[Any], seconds: float, meanwhile: Callable[[], None]) -> Iterator[None]:
+def _deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[_Deadline]:
     """
     Make whatever waits for the server inside the block raise :exc:`TimeoutError` when *seconds* have passed.
 
     The server's own timeouts need a server that runs: a stopped one, or a network that swallows packets, would hold
     the writer for as long as the kernel likes.
     """
-    limit = time.monotonic() + seconds
-    wait = connection.wait
+    deadline, wait = _Deadline(seconds), connection.wait
 
     def wait_until(generator: Generator[Any, Any, Any], *args: Any, **options: Any) -> Any:
         try:
-            return wait(_until(limit, generator, meanwhile), *args, **options)
+            return wait(_until(deadline, generator), *args, **options)
         except TimeoutError:
             # Before psycopg leaves the transaction: it would log that it cannot roll back.
             connection.close()
@@ -221,9 +246,9 @@ def _deadline(connection: psycopg.Connection[Any], seconds: float, meanwhile: Ca
 
     connection.wait = wait_until  # type: ignore[method-assign,assignment] # psycopg's one door to the socket
     try:
-        yield
+        yield deadline
     except psycopg.OperationalError as error:
-        # A pipeline that waits cannot be left, and says so in place of the deadline.
+        # A transaction that waits cannot be left, and says so in place of the deadline.
         if isinstance(error.__context__, TimeoutError):
             raise error.__context__ from None
         raise
@@ -231,17 +256,13 @@ def _deadline(connection: psycopg.Connection[Any], seconds: float, meanwhile: Ca
         del connection.wait
 
 
-def _until(
-    limit: float, generator: Generator[Any, Any, Any], meanwhile: Callable[[], None]
-) -> Generator[Any, Any, Any]:
-    """Go through *generator*, which psycopg resumes at least ten times a second, until *limit*."""
+def _until(deadline: _Deadline, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Go through *generator*, which psycopg resumes at least ten times a second, until *deadline*."""
     try:
         state = next(generator)
         while True:
-            if state == Wait.R:
-                meanwhile()
             ready = yield state
-            if time.monotonic() <= limit:
+            if not deadline.is_over():
                 state = generator.send(ready)
             else:
                 # Into it, again and again until it ends: left half way it would complain when it is collected.

@@ -57,6 +57,10 @@ class Proxy:
         """From now on drop what the server says."""
         self._commands.put(lambda: setattr(self, "_drops_replies", True))
 
+    def garble_reply(self) -> None:
+        """Let the next thing that the server says be no message of its protocol."""
+        self._commands.put(lambda: setattr(self, "_garbles_reply", True))
+
     def stop_reading(self) -> None:
         """From now on take nothing from anybody, and answer nobody: a black hole."""
         self._commands.put(lambda: setattr(self, "_is_black_hole", True))
@@ -77,7 +81,7 @@ class Proxy:
         self._speed, self._delay = bytes_per_second, delay
 
     def _heal(self) -> None:
-        self._drops_replies = self._is_black_hole = False
+        self._drops_replies = self._is_black_hole = self._garbles_reply = False
         self._set_speed(0, 0.0)
         self._resets_after: int | None = None
 
@@ -120,6 +124,8 @@ class Proxy:
         target = self._peers[source]
         try:
             data = source.recv(self._allowance(source))
+            if self._garbles_reply and source not in self._clients:
+                data, self._garbles_reply = b"\0" * len(data), False
             if data and not (self._drops_replies and source not in self._clients):
                 target.sendall(data)
         except OSError:

@@ -36,6 +36,17 @@ def test_row_04_reply_to_commit_lost(database, proxy, options, ends):
     assert stats(logger)["duplicates"] > 0
 
 
+def test_row_04_reply_is_garbage(database, proxy, options):
+    """An answer that libpq does not understand ends the connection, and the batch goes over another one."""
+    logger = connected_through(proxy, database, options)
+    proxy.garble_reply()
+    log(logger, 100)
+    settle(logger)
+    assert "lost synchronization with server" in stats(logger)["last_error"]
+    assert_accounted(database, 101)
+    assert stats(logger)["lost"] == {}
+
+
 @pytest.mark.parametrize("after", [1, 100, 1_000, 10_000, 100_000])
 def test_row_05_reset_mid_batch(database, proxy, options, after):
     """Wherever in a batch the connection is reset, it is sent again."""

@@ -6,6 +6,9 @@ import orjson
 import pytest
 
 from pglog_audit import AuditFormatter
+from pglog_audit.cleaning import Cleaner
+from pglog_audit.finishing import Finisher
+from pglog_audit.masking import Masker
 from pglog_audit.shapes import Shapes
 
 EVENT = {"action": "page.read", "user_label": "Ada", "metadata": {"n": 3, "on": True, "title": "", "old": None}}
@@ -19,11 +22,16 @@ def snapshot(event, message="Read", service=None):
     return taken.decode()
 
 
+def learn(shapes, event):
+    """Let *shapes* learn that of *event*."""
+    shapes.learn(snapshot(event), event)
+
+
 @pytest.fixture
 def shapes():
     """Return shapes that know that of EVENT."""
     known = Shapes()
-    known.learn(EVENT)
+    learn(known, EVENT)
     return known
 
 
@@ -69,26 +77,43 @@ def test_without_a_sentence_there_is_no_match(shapes):
 def test_several_places_may_log_one_action(shapes):
     """An action's events may have one or the other metadata; many are found however they are mixed."""
     other = {"action": "page.read", "metadata": {}}
-    shapes.learn(other)
+    learn(shapes, other)
     texts = [snapshot(EVENT), snapshot(other), snapshot(EVENT)]
     assert [match.string for match in shapes.match_all(texts)] == texts
+
+
+def test_a_name_in_the_metadata_is_no_action():
+    """A name "action" in the metadata, though it comes first, hides nothing."""
+    shapes, event = Shapes(), {"metadata": {"action": "close"}, "action": "a.b"}
+    learn(shapes, event)
+    assert shapes.match(snapshot(event))
 
 
 def test_names_are_no_patterns():
     """A name stands for itself."""
     shapes = Shapes()
-    shapes.learn({"action": "a.b", "metadata": {"n+(x)|.*": 1}})
+    learn(shapes, {"action": "a.b", "metadata": {"n+(x)|.*": 1}})
     assert shapes.match(snapshot({"action": "a.b", "metadata": {"n+(x)|.*": 2}}))
     assert not shapes.match(snapshot({"action": "a.b", "metadata": {"nn(x)": 2}}))
+
+
+def test_what_can_match_no_snapshot_takes_no_place():
+    """Of events with texts that want a look each time, and of long ones, no shape is learned; of others one each."""
+    finisher = Finisher(Cleaner(Masker()))
+    for text in ("Zoë", 'a "quoted" one', "Ada", "x" * 1000):
+        for _ in range(3):
+            for message in ("Read", "token=abc"):
+                finisher.finish(snapshot({**EVENT, "user_label": text}, message).encode())
+    assert finisher._shapes._count == 1
 
 
 def test_they_are_bounded():
     """An application whose metadata has ever new names, or actions, does not fill the memory with patterns."""
     shapes = Shapes()
     for n in range(20):
-        shapes.learn({"action": "a.b", "metadata": {f"n{n}": 1}})
+        learn(shapes, {"action": "a.b", "metadata": {f"n{n}": 1}})
     for n in range(400):
-        shapes.learn({"action": f"a.b{n}"})
+        learn(shapes, {"action": f"a.b{n}"})
     events = [{"action": "a.b", "metadata": {f"n{n}": 1}} for n in range(20)]
     events += [{"action": f"a.b{n}"} for n in range(400)]
     assert sum(shapes.match(snapshot(event)) is not None for event in events) == 250
