@@ -10,10 +10,11 @@ import dataclasses
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import date, time
 from enum import Enum, EnumMeta
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -29,11 +30,12 @@ PLAIN_TEXT = 256
 
 _MAX_DEPTH = 100
 _MAX_NAME = 256
-_MAXCONTAINERS = 1000
+_MAX_CONTAINERS = 1000
 _MAX_NAMES_KNOWN = 4096
 PLAIN_FIELDS = CALLER_FIELDS - JSON_FIELDS - {"occurred_at"}
 _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
-CONTAINERS = frozenset({dict, list})
+_FLAT_TYPES = _LITTLE_TYPES | {float}
+_CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _QUOTED_NAME = re.compile(r"""(?:'|\\")(?:\s|\\[a-z][\da-f]*){0,8}:""")
 """The end of a name that was printed, or is JSON, inside a text of JSON; a white space may be escaped."""
@@ -59,6 +61,14 @@ class Cleaner:
         is_little = self.knows_names(value) and _LITTLE_TYPES.issuperset(map(type, value.values()))
         return is_little or self._is_plain_tree(value)
 
+    def are_flat_and_plain(self, values: Sequence[Any]) -> bool:
+        """Tell whether all *values*, read from JSON, are dicts that can stand as they are, without another inside."""
+        return (
+            all(type(value) is dict for value in values)
+            and self.knows_names(chain.from_iterable(values))
+            and _FLAT_TYPES.issuperset(map(type, chain.from_iterable(map(dict.values, values))))
+        )
+
     def _is_plain_tree(self, value: dict[str, Any]) -> bool:
         plain_names, containers = self._plain_names, list[Any]((value,))
         for container in containers:
@@ -69,12 +79,12 @@ class Cleaner:
                 values = container.values()
             for item in values:
                 kind = type(item)
-                if kind in CONTAINERS:
+                if kind in _CONTAINERS:
                     containers.append(item)
                 elif kind not in _LITTLE_TYPES and (kind is not float or item - item != 0.0):  # NaN and infinity
                     return False
             # A small value can hold itself, or the same list a billion times.
-            if len(containers) > _MAXCONTAINERS:
+            if len(containers) > _MAX_CONTAINERS:
                 return False
         return True
 

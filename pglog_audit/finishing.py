@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from math import isfinite
-from operator import methodcaller
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -18,7 +17,7 @@ import orjson
 
 from . import diagnostics
 from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines
-from .cleaning import CONTAINERS, PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
+from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
 from .event import OUTCOMES
 from .masking import Masker
 from .shapes import Shapes
@@ -31,11 +30,10 @@ EXACT_TYPES = frozenset({str, int, bool, type(None), UUID})
 USUAL_NAMES = (PLAIN_FIELDS | {"metadata"}) - {"outcome", "message", "service"}
 """Fields of which a log call alone says what they are."""
 
-Parts: TypeAlias = tuple[str, str, str, str]
+Parts: TypeAlias = tuple[str, ...]
 """Of a plain snapshot, as JSON without outer quotes and braces: time, sentence, service with its quotes, and fields."""
 
 _PLAIN_TYPES = frozenset({str, UUID})
-_groups = methodcaller("groups")
 _MAX_CONTAINERS = 1000
 _MOST_ACTIONS = 10_000
 
@@ -99,7 +97,7 @@ class Finisher:
             created, sentence, service, event = orjson.loads(b"[%b]" % snapshot)
             text = self.plain_text(event, created, sentence, service)
             if text is not None:
-                if usual and _has_usual_fields(event):
+                if usual and self._have_usual_fields([event]):
                     with suppress(Exception):  # its text is there all the same
                         self._shapes.learn(usual, event)
                 return text
@@ -129,17 +127,50 @@ class Finisher:
         ]
 
     def _usual_parts(self, snapshots: Sequence[bytes]) -> list[Parts] | None:
+        """Return the parts of *snapshots* if all of them are usual."""
         joined = b"".join(snapshots)
         if b"\\" in joined or not joined.isascii() or max(map(len, snapshots)) > MAX_TEXT:
             return None
-        matches = self._shapes.match_all([*map(bytes.decode, snapshots)])
+        texts = [*map(bytes.decode, snapshots)]
+        matches = self._shapes.match_all(texts)
+        parts: list[Parts] = [match.groups() for match in matches if match]
         if None in matches:
-            return None
-        parts: list[Parts] = [*map(_groups, matches)]
+            read = self._read([text for text, match in zip(texts, matches, strict=True) if not match])
+            if read is None:
+                return None
+            known, unknown = iter(parts), iter(read)
+            parts = [next(known if match else unknown) for match in matches]
         _, sentences, services, fields = zip(*parts, strict=True)
         # Apart: there is white space in nearly every sentence, and seldom in a field.
         has_hint = may_hold_secret("".join(sentences)) or may_hold_secret("".join(chain({*services}, fields)))
         return None if has_hint else parts
+
+    def _read(self, texts: Sequence[str]) -> list[Parts] | None:
+        """Return the parts of *texts*, in which nothing is escaped, and learn their shapes, if all fields are usual."""
+        said = orjson.loads(f"[{','.join(texts)}]")
+        sentences, services, events = said[1::4], said[2::4], said[3::4]
+        if not (all(sentences) and self._have_usual_fields(events)):
+            return None
+        parts: list[Parts] = []
+        for text, sentence, service, event in zip(texts, sentences, services, events, strict=True):
+            self._shapes.learn(text, event)
+            created, written = text[: text.index(",")], "null" if service is None else f'"{service}"'
+            before = f'{created},"{sentence}",{written},{{'
+            parts.append((created, sentence, written, text[len(before) : -1]))
+        return parts
+
+    def _have_usual_fields(self, events: Sequence[dict[str, Any]]) -> bool:
+        """Tell whether all fields of *events*, read from JSON, can stand as they are: texts, and a flat metadata."""
+        values = [*chain.from_iterable(map(dict.values, events))]
+        kinds = [*map(type, values)]
+        metadata = [event["metadata"] for event in events if "metadata" in event]
+        return (
+            USUAL_NAMES.issuperset(chain.from_iterable(events))
+            and all(values)
+            and kinds.count(dict) == len(metadata)
+            and kinds.count(str) == len(kinds) - len(metadata)
+            and self.cleaner.are_flat_and_plain(metadata)
+        )
 
     def plain_text(
         self, event: Mapping[str, Any], created: float, sentence: str | None, service: str | None
@@ -183,18 +214,6 @@ def _usual_text(snapshot: bytes) -> str | None:
     text = snapshot.decode()
     is_usual = len(text) <= MAX_TEXT and text.isascii() and "\\" not in text and not may_hold_secret(text)
     return text if is_usual else None
-
-
-def _has_usual_fields(event: Mapping[str, Any]) -> bool:
-    """Tell whether *event*, which is plain, has no fields but texts, and a flat metadata."""
-    return USUAL_NAMES.issuperset(event) and all(
-        (value and type(value) is str) or (name == "metadata" and type(value) is dict and _is_flat(value))
-        for name, value in event.items()
-    )
-
-
-def _is_flat(metadata: dict[str, Any]) -> bool:
-    return CONTAINERS.isdisjoint(map(type, metadata.values()))
 
 
 def _line(head: str, created: str, sentence: str, service: str, fields: str) -> str:

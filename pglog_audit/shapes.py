@@ -13,7 +13,7 @@ import orjson
 _TEXT, _ANY_TEXT, _OTHER = '"[^"]++"', '"[^"]*+"', r"[\w.+-]++"
 """Of JSON without a backslash: a text that is not empty; any text; a number, true, false or null."""
 _SNAPSHOT = r'([\d.e+-]++),"([^"]++)",(null|"[^"]++"),\{{({fields})\}}'
-_MOST, _MOST_ALIKE = 250, 16
+_MOST, _MOST_OF_ACTION = 250, 4
 """Patterns that are kept: half of what the cache of ``re`` has room for, which the application's own want too."""
 _NONE = re.compile("(?!)")
 
@@ -22,24 +22,28 @@ class Shapes:
     """Know snapshots without a backslash, as a log call takes them down, by the shape of their event."""
 
     def __init__(self) -> None:
-        self._patterns: dict[tuple[str, int], list[re.Pattern[str]]] = {}
-        """By what :func:`_kind` tells."""
+        self._patterns: dict[str, list[re.Pattern[str]]] = {}
+        """By action, those first that matched last."""
         self._count = 0
         self._last = _NONE
 
     def learn(self, text: str, event: Mapping[str, Any]) -> None:
         """Remember the shape of *event*, read from *text*: with other texts, none of them empty, it is as plain."""
-        kind = _kind(text)
-        if self._count < _MOST and len(self._patterns.get(kind, ())) < _MOST_ALIKE:
+        action = _action(text)
+        has_room = self._count < _MOST and len(self._patterns.get(action, ())) < _MOST_OF_ACTION
+        if has_room and not self.match(text):
             self._count += 1
             fields = ",".join(f"{_name(name)}:{_value(name, value)}" for name, value in event.items())
-            self._patterns.setdefault(kind, []).append(re.compile(_SNAPSHOT.format(fields=fields)))
+            self._patterns.setdefault(action, []).append(re.compile(_SNAPSHOT.format(fields=fields)))
 
     def match(self, text: str) -> re.Match[str] | None:
         """Return the match of a snapshot of a known shape: time, sentence, service as JSON, and the event's fields."""
-        for pattern in self._patterns.get(_kind(text), ()):
+        patterns = self._patterns.get(_action(text), [])
+        for place, pattern in enumerate(patterns):
             if match := pattern.fullmatch(text):
                 self._last = pattern
+                if place:
+                    patterns.insert(0, patterns.pop(place))
                 return match
         return None
 
@@ -51,9 +55,9 @@ class Shapes:
         return matches
 
 
-def _kind(text: str) -> tuple[str, int]:
-    """Return in what most shapes differ, and what is found without much reading: an action, and how many names."""
-    return text.partition('"action":"')[2].partition('"')[0], text.count('":')
+def _action(text: str) -> str:
+    """Return what the first name "action" in *text* stands for, which says most of the shape."""
+    return text.partition('"action":"')[2].partition('"')[0]
 
 
 def _name(name: str) -> str:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from pglog_audit import AuditFormatter
 from pglog_audit.careful_lines import MAX_LINE
+from pglog_audit.cleaning import Cleaner
 from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
-from pglog_audit.finishing import finish_all
+from pglog_audit.finishing import Finisher, finish_all
 from pglog_audit.masking import Masker
 from tests.properties.strategies import (
     any_json,
@@ -82,6 +83,36 @@ def test_many_at_once_are_what_each_is(said):
     heads = partial(repeat, "{", len(snapshots))
     finish_all(snapshots, heads)  # so that the names are known, and all are finished as a whole
     assert list(map(json.loads, finish_all(snapshots, heads))) == list(map(json.loads, map(formatter.format, records)))
+
+
+few_names = st.sampled_from(["n", "title", "password", "action"])
+values = st.sampled_from(["", "Ada", "Zoë", "it's: {x}", 'a "b"', 7, 1.5, True, None]) | texts_with_secrets | any_json
+odd_events = st.fixed_dictionaries(
+    {"action": st.sampled_from(["a.b", "a.c"])},
+    optional={"user_label": values, "entity_type": values, "metadata": st.dictionaries(few_names, values, max_size=3)},
+)
+messages = st.sampled_from(["Read", "Read {x}"]) | texts_with_secrets
+shared = Finisher(Cleaner(Masker()))
+
+
+def stored(line):
+    """Return what is stored of *line*: no metadata is as good as an empty one."""
+    return {"metadata": {}, **json.loads(line)}
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(messages, odd_events), min_size=1, max_size=4))
+def test_what_is_known_of_others_changes_none(said):
+    """Whatever shapes were learned, a secret, an empty text or another kind of value is seen as at first."""
+    records = [
+        logging.makeLogRecord({"msg": message, "created": 1.5, "levelno": logging.INFO, "audit": audit})
+        for message, audit in said
+    ]
+    snapshots = [snapshot for snapshot in map(formatter.snapshot, records) if isinstance(snapshot, bytes)]
+    alone = [stored(Finisher(Cleaner(Masker())).finish(snapshot)) for snapshot in snapshots]
+    assert list(map(stored, map(shared.finish, snapshots))) == alone
+    if snapshots:
+        assert list(map(stored, shared.finish_all(snapshots, partial(repeat, "{", len(snapshots))))) == alone
 
 
 @settings(max_examples=1000)
