@@ -225,7 +225,7 @@ class LineQueue:
         length, count = sum(map(len, items)), len(items)
 
         def heads() -> list[str]:
-            self._bytes -= length
+            self._bytes -= length  # as above
             self.last_seq = last = self.last_seq + count
             return lines.new_heads(range(last - count + 1, last + 1), writer_id)
 
