@@ -106,10 +106,11 @@ class LinesInHand:
                 if room <= 0:
                     break
         self._is_nudged = bool(taken) and (taken[0] is None or taken[-1] is None)
-        # What was taken stays where it is until there are lines of it: an exception may be injected at any moment.
-        new, self._taken = self._queue.take_many(taken, self._format, self._writer.writer_id), []
         if not self.lines:
             self.since = time.monotonic()
+        # What was taken stays where it is until there are lines of it, and these are in hand before the next call: an
+        # exception may be injected at any of them.
+        new, self._taken = self._queue.take_many(taken, self._format, self._writer.writer_id), []
         self.lines += new
         return sum(map(len, new))
 
