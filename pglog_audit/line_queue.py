@@ -267,7 +267,9 @@ class LineQueue:
     def missing(self) -> int:
         """Return how many lines are nowhere, if nothing waits here, nor in the writer's hand."""
         with self._lock:
-            return self.unsettled() if self.is_empty() else 0
+            # In this order: a line may come in, without the lock, between the two.
+            count = self.unsettled()
+            return count if self.is_empty() else 0
 
 
 def _in_event_loop() -> bool:

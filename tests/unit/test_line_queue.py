@@ -165,6 +165,20 @@ def test_what_a_journal_has_is_the_same_row_each_time():
     assert uuid.UUID(json.loads(first)["id"]).version == 7
 
 
+def test_a_line_that_comes_in_while_one_asks_is_not_missing(monkeypatch):
+    """A caller may queue a line, without the lock, between the look into the queue and the count of lines."""
+    line_queue = made()
+    is_empty = line_queue.is_empty
+
+    def put_after_the_look():
+        was_empty = is_empty()
+        assert line_queue.put_at_once(SNAPSHOT)
+        return was_empty
+
+    monkeypatch.setattr(line_queue, "is_empty", put_after_the_look)
+    assert line_queue.missing() == 0
+
+
 def test_no_line_put_at_once_is_missing():
     """Whoever looks while other threads put lines at once never takes one of them for lost, and in the end has all."""
     line_queue = made(capacity=1_000_000, max_bytes=1_000_000_000)
