@@ -79,8 +79,6 @@ def _sent_at_once(
     while (result := (yield from _next_result(pgconn, meanwhile))) is None or result.status != ExecStatus.PIPELINE_SYNC:
         if result is not None:  # as it is behind the results of each statement
             results.append(result)
-        elif pgconn.status != ConnStatus.OK:  # libpq itself gave it up, and has nothing more to say
-            raise psycopg.OperationalError(pgconn.get_error_message())
 
 
 def _one_by_one(
@@ -92,8 +90,6 @@ def _one_by_one(
         yield from _flushed(pgconn)
         while result := (yield from _next_result(pgconn, meanwhile)):
             results.append(result)
-        if pgconn.status != ConnStatus.OK:
-            raise psycopg.OperationalError(pgconn.get_error_message())
         if results[-1].status == ExecStatus.FATAL_ERROR:
             break
 
@@ -110,4 +106,7 @@ def _next_result(pgconn: PGconn, meanwhile: Callable[[], None]) -> Generator[Wai
         meanwhile()
         yield Wait.R
         pgconn.consume_input()
-    return pgconn.get_result()
+    result = pgconn.get_result()
+    if result is None and pgconn.status != ConnStatus.OK:  # libpq itself gave it up, and has nothing more to say
+        raise psycopg.OperationalError(pgconn.get_error_message())
+    return result

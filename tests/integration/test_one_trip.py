@@ -10,6 +10,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 
 from pglog_audit import PostgresHandler, lines
 from pglog_audit.one_trip import encoded, one_trip, raise_first_error
+from pglog_audit.sql import positional
 from tests.support import assert_exact, configure, flush, log
 
 BEGIN, COMMIT = (b"BEGIN", ()), (b"COMMIT", ())
@@ -33,6 +34,12 @@ def insert(*numbers):
 def count(connection):
     """Return how many numbers there are."""
     return connection.execute("SELECT count(*) FROM numbers").fetchone()[0]
+
+
+def test_parameters_get_their_places():
+    """One that stands twice has one place; what is doubled for psycopg, in a name too, is single for the server."""
+    statement = b"""SELECT %(b)s, %(a)s, %(b)s, '100%%' FROM "x%%(a)s" """
+    assert positional(statement, ["a", "b"]) == b"""SELECT $2, $1, $2, '100%' FROM "x%(a)s" """
 
 
 def test_all_are_done(connection):
