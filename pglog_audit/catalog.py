@@ -13,10 +13,9 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import tuple_row
 
 from . import diagnostics
-from .column_types import CHECKS, keep_refused
+from .column_types import check_of
 from .errors import SchemaError
 from .event import CALLER_FIELDS, WRITER_FIELDS
-from .lines import describe as describe_line
 from .setup_commands import init_command, make_command
 from .sql import template, with_parameters
 
@@ -36,12 +35,20 @@ class Column:
     default: str | None
     """The expression, as SQL."""
     base: str | None
-    """The type's name in pg_type; None for a domain or a type with a modifier, whose rules we do not know."""
+    """The type's name in pg_type; None for a domain or a type with a modifier."""
+    is_constrained: bool = False
+    """Whether a constraint of the table's speaks of it."""
 
     def takes(self, value: Any) -> bool:
         """Tell whether the column's type can hold *value* of a line; True where we do not know."""
-        check = CHECKS.get(self.base or "")
+        check = check_of(self.type, self.base)
         return value is None or check is None or check(value)
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether we know all of its rules: no constraint, and a type whose values we can tell."""
+        is_known = self.base in ("json", "jsonb") or check_of(self.type, self.base) is not None
+        return self.is_free_text or (is_known and not self.is_constrained)
 
     @property
     def is_free_text(self) -> bool:
@@ -200,7 +207,7 @@ def description(table: str, columns: Mapping[str, str], *, role: str, database: 
     yield template("set_path"), {"path": "pg_catalog, pg_temp"}
     rows = yield template("writer_columns"), {"schema": place[0], "name": place[1]}
     yield template("set_path"), {"path": path}
-    usable = {row[0]: Column(*row[:4]) for row in rows if row[4]}
+    usable = {row[0]: Column(*row[:5]) for row in rows if row[5]}
     action = columns.get("action", "action")
     for name, *_, is_usable, kind in rows:
         if kind and name != _NEVER_WRITTEN and (is_usable or action not in usable):
@@ -279,38 +286,3 @@ def _name(name: str) -> sql.SQL:
 def _verbatim(text: str) -> sql.SQL:
     """Return SQL that the server itself has spelled, or psycopg, which takes any percent sign for a parameter."""
     return sql.SQL(text.replace("%", "%%"))
-
-
-def move_misfits(event: dict[str, Any], table: Table, *, all_but_text: bool = False) -> bool:
-    """
-    Move what its column cannot hold from its place in *event* to the metadata, and tell whether anything was.
-
-    :param all_but_text: move whatever is not free text: the last try of a line that stands alone.
-    """
-    refused: dict[str, Any] = {}
-    for place, columns in ((event, _movable(table)), (event.get("extra") or {}, table.user_columns)):
-        for name, column in columns.items():
-            fits = column.is_free_text if all_but_text else column.takes(place.get(name))
-            # An action that cannot be "unknown" either has nowhere to go.
-            if place.get(name) is not None and not fits and (name, place[name]) != ("action", "unknown"):
-                refused[name] = place.pop(name)
-    if "action" in refused:
-        event["action"] = "unknown"
-    if refused:
-        keep_refused(event, refused)
-    return bool(refused)
-
-
-def warn_of_moved(moved: Sequence[str]) -> None:
-    """Tell of the lines that :func:`move_misfits` changed."""
-    diagnostics.warn(
-        "moved",
-        "%d audit event(s) with a value that its column refuses; it is stored in their metadata (first: %s)",
-        len(moved),
-        describe_line(moved[0]),
-    )
-
-
-def _movable(table: Table) -> dict[str, Column]:
-    kept = {"id", "writer_id", "writer_seq", "occurred_at", "metadata"}
-    return {field: column for field, column in table.fields.items() if field not in kept}

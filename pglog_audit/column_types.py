@@ -1,6 +1,7 @@
 """The types of columns: which values of a line each of them can hold, as far as we know."""
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -9,6 +10,7 @@ from uuid import UUID
 
 _TRUTH_VALUES = frozenset("true false t f yes no y n on off 1 0".split())
 _DIGITS = re.compile(r"\s*[+-]?\d+\s*")
+_LENGTH = re.compile(r"character(?: varying)?\((\d+)\)")
 
 
 def _parses(parse: Callable[[str], Any]) -> Callable[[Any], bool]:
@@ -62,6 +64,22 @@ CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "date": _parses(datetime.fromisoformat),
 }
 """Checks by the type's name in pg_type."""
+
+
+def check_of(kind: str, base: str | None) -> Callable[[Any], bool] | None:
+    """Return the check of a type, as SQL writes it and by its name in pg_type; None where we know of no rule."""
+    if length := _LENGTH.fullmatch(kind):
+        return _at_most(int(length[1]))
+    return CHECKS.get(base or "")
+
+
+def _at_most(length: int) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return not text[length:].strip(" ")  # blanks at the end are no part of what is too long
+
+    return check
+
 
 REFUSED = "_refused"
 """The key of the metadata that holds the values which their column refuses."""

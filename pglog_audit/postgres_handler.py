@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import psycopg
 from uuid_utils import reseed_rng, uuid7
 
-from . import catalog, diagnostics, lines
+from . import diagnostics, lines, misfits
 from .account import Account
 from .formatter import AuditFormatter
 from .options import HandlerOptions, read_options
@@ -240,7 +240,7 @@ class PostgresHandler(UnlockedHandler):
         if done.verdict is Verdict.REFUSED or (
             done.verdict is Verdict.UNKNOWN and self._unforeseen[self._first] > _TRIES
         ):
-            repaired = self._repaired(chunk, all_but_text=len(chunk) == 1)
+            repaired = self._repaired(chunk)
             if repaired is not None:
                 return [repaired]
             if len(chunk) > 1:
@@ -252,22 +252,22 @@ class PostgresHandler(UnlockedHandler):
         done.left += chunk
         return []
 
-    def _repaired(self, chunk: list[str], *, all_but_text: bool) -> list[str] | None:
+    def _repaired(self, chunk: list[str]) -> list[str] | None:
         """Return *chunk* with what no column can hold in the metadata; None if there is nothing to move."""
         table = self.store.table
         if table is None:
             return None
         events = [lines.parse(line) for line in chunk]
-        moved = [catalog.move_misfits(event, table) for event in events]
-        if not any(moved) and all_but_text:
-            moved = [catalog.move_misfits(event, table, all_but_text=True) for event in events]
-        if not any(moved):
-            return None
-        catalog.warn_of_moved([line for line, was_moved in zip(chunk, moved, strict=True) if was_moved])
-        return [
-            lines.render(event) if was_moved else line
-            for event, was_moved, line in zip(events, moved, chunk, strict=True)
-        ]
+        for stays in misfits.suspicions(is_alone=len(chunk) == 1):
+            moved = [misfits.move_misfits(event, table, stays) for event in events]
+            if any(moved):
+                pairs = zip(chunk, moved, strict=True)
+                misfits.warn_of_moved([(line, refused) for line, refused in pairs if refused], table)
+                return [
+                    lines.render(event) if refused else line
+                    for event, refused, line in zip(events, moved, chunk, strict=True)
+                ]
+        return None
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this writer, and what of it is on disk: see :func:`pglog_audit.stats`."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from psycopg import sql
 from uuid_utils import reseed_rng, uuid7
 
-from . import call_sites, captures, catalog, lines, their_connections
+from . import call_sites, captures, catalog, lines, misfits, their_connections
 from .audit_filter import AuditFilter
 from .call_sites import Place
 from .context import current_field
@@ -146,8 +146,8 @@ def _insertion(memory: Memory, snapshot: str, name: str, columns: tuple[tuple[st
             memory[name, columns] = yield from _description(name, dict(columns))
         described: _Described = memory[name, columns]
         event = {"id": _new_id(), **lines.parse(snapshot)}
-        if catalog.move_misfits(event, described.table):
-            catalog.warn_of_moved([lines.render(event)])
+        if refused := misfits.move_misfits(event, described.table):
+            misfits.warn_of_moved([(lines.render(event), refused)], described.table)
         [[made]] = yield described.insert(event), {"lines": f"[{lines.render(event)}]", **described.session}
         if made:
             return

@@ -1,10 +1,12 @@
--- The columns to write: type and default as SQL, the base type's name, whether this role may, and what keeps all out.
+-- The columns to write: type, default, base type, whether a constraint speaks of it, whether this role may, what keeps all out.
 SELECT a.attname,
        -- A name that is no keyword and has no schema is PostgreSQL's own, and says so.
        CASE WHEN substring(s.spelled FROM '^[^[(]+') = quote_ident(COALESCE(e.typname, t.typname)) THEN 'pg_catalog.' ELSE '' END
        || s.spelled,
        pg_get_expr(d.adbin, d.adrelid),
        CASE WHEN a.atttypmod = -1 AND t.typtype <> 'd' THEN t.typname END,
+       EXISTS (SELECT FROM pg_constraint AS k
+                WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f') AND a.attnum = ANY (k.conkey)),
        has_column_privilege(c.oid, a.attnum, 'INSERT'),
        CASE
            -- What the relation is, if it takes no value of the column from anybody. A look at a table would wait for

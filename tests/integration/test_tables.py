@@ -166,10 +166,40 @@ def test_user_columns_of_strict_types(database):
     assert {**good, "day": str(first["day"])} == {
         name: str(first[name]) if name == "day" else first[name] for name in good
     }
-    assert [list(row["metadata"]["_refused"]) for row in bad[3:]] == [["day"]]
     for row, name in zip(bad, good, strict=True):
-        assert row[name] is None
-        assert name in row["metadata"]["_refused"]
+        assert (row["user_id"], row[name]) == (user, None)
+        assert list(row["metadata"]["_refused"]) == [name]
+
+
+def test_constraints_of_the_users_move_what_they_speak_of(database):
+    """A user who is gone, or an address that a check refuses, moves alone, and the timeline still finds the event."""
+    database.execute("CREATE TABLE users (id uuid PRIMARY KEY)")
+    database.execute("ALTER TABLE audit_log ADD FOREIGN KEY (impersonator_id) REFERENCES users")
+    database.execute("ALTER TABLE audit_log ADD CHECK (source_ip <> '192.0.2.7')")
+    logger = configure(database.writer)
+    user = uuid4()
+    logger.info("one", extra=audit("ticket.open", user_id=user, impersonator_id=uuid4(), target_id=uuid4()))
+    logger.info("two", extra=audit("ticket.open", user_id=user, target_id=uuid4(), source_ip="192.0.2.7"))
+    flush(logger)
+    assert_exact(database, 2)
+    rows = database.rows()
+    assert [list(row["metadata"]["_refused"]) for row in rows] == [["impersonator_id"], ["source_ip"]]
+    assert [row["user_id"] for row in rows] == [user, user]
+    assert None not in [row["target_id"] for row in rows]
+
+
+def test_a_narrow_table_with_short_texts(empty_database, caplog):
+    """What is too long moves alone; without metadata it is told that it is nowhere, and the event has the rest."""
+    empty_database.execute(
+        "CREATE TABLE activity (id bigserial PRIMARY KEY, user_id bigint, action varchar(80) NOT NULL,"
+        " message varchar(40), created_at timestamptz NOT NULL DEFAULT now())"
+    )
+    logger = configure(empty_database.owner, table="activity", columns={"occurred_at": "created_at"})
+    logger.info("x" * 41, extra=audit("guest.delete", user_id=43))
+    flush(logger)
+    [row] = empty_database.rows("SELECT action, user_id, message FROM activity")
+    assert row == {"action": "guest.delete", "user_id": 43, "message": None}
+    assert "it is not stored, for want of metadata (first: message of action=guest.delete" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 import pytest
 
-from pglog_audit.catalog import Column, Table, move_misfits
-from pglog_audit.column_types import REFUSED
+from pglog_audit.catalog import Column, Table
 
 TYPES = {
     "text": "text",
@@ -80,8 +79,34 @@ def test_a_column_refuses_the_rest(base, values):
 
 
 def test_a_type_that_we_do_not_know_takes_everything():
-    """A domain, or a type with a length, has rules that only the server knows."""
-    assert Column("x", "character varying(3)", None, None).takes("longer")
+    """A domain, or a type with a modifier, has rules that only the server knows."""
+    assert Column("x", "public.label", None, None).takes("longer")
+    assert Column("x", "numeric(3,1)", None, None).takes(1000)
+
+
+@pytest.mark.parametrize("kind", ["character varying(3)", "character(3)"])
+def test_a_text_may_be_as_long_as_its_column_says(kind):
+    """Characters count, and blanks at the end do not; what is no text has the length of its JSON."""
+    known = Column("x", kind, None, None)
+    assert [value for value in ["", "äöü", "abc   ", 123, True and 7, None, [1]] if not known.takes(value)] == []
+    assert [value for value in ["äöü!", "abc d", 1234, True, {"a": 1}] if known.takes(value)] == []
+
+
+@pytest.mark.parametrize(
+    ("known", "is_understood"),
+    [
+        (column("uuid"), True),
+        (column("text"), True),
+        (column("jsonb"), True),
+        (Column("x", "character varying(3)", None, None), True),
+        (Column("x", "public.label", None, None), False),
+        (Column("x", "uuid", None, "uuid", is_constrained=True), False),
+        (Column("x", "text", None, "text", is_constrained=True), True),
+    ],
+)
+def test_what_is_understood(known, is_understood):
+    """A constraint or a type of the user's has rules that only the server knows; free text stays in any case."""
+    assert known.is_understood is is_understood
 
 
 @pytest.mark.parametrize(
@@ -98,80 +123,6 @@ def test_a_type_that_we_do_not_know_takes_everything():
 def test_free_text(known, is_free):
     """Only text without a length takes every text."""
     assert known.is_free_text is is_free
-
-
-def test_misfits_move_to_the_metadata():
-    """A value that its column refuses is found in the metadata; everything else stays."""
-    event = {"action": "a.b", "user_id": "ann", "event_id": None, "metadata": {"x": 1}, "extra": {"order": "x", "y": 2}}
-    assert move_misfits(event, table(["action:text", "user_id:uuid", "event_id:uuid"], ["order:int8"]))
-    assert event == {
-        "action": "a.b",
-        "event_id": None,
-        "metadata": {"x": 1, REFUSED: {"user_id": "ann", "order": "x"}},
-        "extra": {"y": 2},
-    }
-
-
-def test_an_event_that_fits_is_left():
-    """Without a misfit nothing is changed, and the caller is told so."""
-    event = {"action": "a.b", "user_id": 5, "extra": {"order": 1}}
-    before = repr(event)
-    assert not move_misfits(event, table(["action:text", "user_id:int8"], ["order:int8"]))
-    assert repr(event) == before
-
-
-@pytest.mark.parametrize("event", [{"user_id": "ann"}, {"user_id": "ann", "metadata": None, "extra": None}])
-def test_an_event_without_metadata_gets_some(event):
-    """Metadata is made for what has to move there."""
-    assert move_misfits(event, table(["user_id:uuid"]))
-    assert event["metadata"] == {REFUSED: {"user_id": "ann"}}
-
-
-@pytest.mark.parametrize(
-    ("earlier", "kept"), [({"id": 1}, {"id": 1}), ("theirs", {"_value": "theirs"}), ([1], {"_value": [1]}), (None, {})]
-)
-def test_what_was_refused_before_is_kept(earlier, kept):
-    """A caller's own key of that name, whatever it holds, neither gets lost nor stops the writer."""
-    event = {"user_id": "ann", "metadata": {REFUSED: earlier}}
-    assert move_misfits(event, table(["user_id:uuid"]))
-    assert event["metadata"][REFUSED] == {**kept, "user_id": "ann"}
-
-
-def test_all_but_text_moves_for_a_line_that_stands_alone():
-    """At the last try only what every table takes stays in its place."""
-    event = {"action": "a.b", "message": "m", "user_id": str(5), "changes": {"a": [1, 2]}, "extra": {"code": "x"}}
-    described = table(["action:text", "message:text", "user_id:int8", "changes:jsonb"], ["code:varchar"])
-    assert move_misfits(event, described, all_but_text=True)
-    assert event == {
-        "action": "a.b",
-        "message": "m",
-        "extra": {"code": "x"},
-        "metadata": {REFUSED: {"user_id": "5", "changes": {"a": [1, 2]}}},
-    }
-
-
-def test_what_makes_the_row_never_moves():
-    """Id, writer, number, time and metadata stay, or it would be another row."""
-    event = {"id": "x", "writer_id": "x", "writer_seq": "x", "occurred_at": "x", "metadata": {"x": 1}}
-    described = table(["id:uuid", "writer_id:uuid", "writer_seq:int8", "occurred_at:timestamptz", "metadata:jsonb"])
-    assert not move_misfits(event, described, all_but_text=True)
-
-
-def test_an_action_that_its_column_refuses():
-    """A narrow table's enumeration may not know the action: the row is stored as unknown, with the action beside it."""
-    event = {"action": "branding.update"}
-    narrow = Table("public", "log", {"action": Column("action", "public.verb", None, None)}, {})
-    assert move_misfits(event, narrow, all_but_text=True)
-    assert event == {"action": "unknown", "metadata": {REFUSED: {"action": "branding.update"}}}
-
-
-def test_an_action_moves_once():
-    """If the table does not take "unknown" either, there is nothing left to move: the writer must not try for ever."""
-    event = {"action": "branding.update"}
-    narrow = Table("public", "log", {"action": Column("action", "public.verb", None, None)}, {})
-    assert move_misfits(event, narrow, all_but_text=True)
-    assert not move_misfits(event, narrow, all_but_text=True)
-    assert event["metadata"][REFUSED] == {"action": "branding.update"}
 
 
 def test_names_are_quoted():
