@@ -1,12 +1,14 @@
-"""Values that their column refuses: they move to the metadata, and the row is made all the same."""
+"""What a table or its database refuses: it moves to the metadata or is escaped, and the row is made all the same."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from . import diagnostics
+from .careful_lines import CLEANED
 from .catalog import Column, Table
 from .column_types import keep_refused
-from .lines import describe
+from .lines import describe, parse, render
 
 _ROW = frozenset({"id", "writer_id", "writer_seq", "occurred_at", "metadata"})
 """Fields without which it would be another row."""
@@ -61,3 +63,16 @@ def warn_of_moved(moved: Iterable[tuple[str, Mapping[str, Any]]], table: Table) 
         ", ".join(refused),
         describe(line),
     )
+
+
+def escape(line: str) -> str:
+    """Return *line*, of which the database's encoding lacks something, with Python's escapes for all but ASCII."""
+    event = parse(re.sub(r"[^\x00-\x7f]", lambda found: rf"\{ascii(found[0])[1:-1]}", line))
+    metadata = event.get("metadata") or {}
+    marks = metadata.get(CLEANED) or []
+    marks = marks if isinstance(marks, list) else [marks]
+    event["metadata"] = {**metadata, CLEANED: [*marks, "text: what the database's encoding lacks as escapes"]}
+    diagnostics.warn(
+        "escaped", "The database's encoding lacks characters: escapes stand in their place (%s)", describe(line)
+    )
+    return render(event)

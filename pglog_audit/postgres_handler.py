@@ -240,6 +240,8 @@ class PostgresHandler(UnlockedHandler):
         if done.verdict is Verdict.REFUSED or (
             done.verdict is Verdict.UNKNOWN and self._unforeseen[self._first] > _TRIES
         ):
+            if isinstance(error, psycopg.errors.UntranslatableCharacter) and not (len(chunk) > 1 or chunk[0].isascii()):
+                return [[misfits.escape(chunk[0])]]
             repaired = self._repaired(chunk)
             if repaired is not None:
                 return [repaired]

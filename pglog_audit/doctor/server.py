@@ -31,6 +31,7 @@ _TIMEOUTS = {
 }
 """What comes of less than a second, in milliseconds, and what else to know."""
 _NO_TEXT = "Events with other characters are refused and lost, and names cannot be told."
+_NOT_ALL_TEXT = "Characters that it lacks are stored as escapes; in a database with the encoding UTF8 each is itself."
 _MILLISECONDS = {"us": 0.001, "": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -54,8 +55,11 @@ def check_server(connection: Connection[Any]) -> Finding:
     text = f"PostgreSQL {number // 10000}.{number % 10000}"
     if number // 10000 < _OLDEST:
         return Finding.wrong("server", text, f"Use PostgreSQL {_OLDEST} or newer.")
-    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-        return Finding.wrong("server", f"{text}; database {connection.info.dbname} {NO_ENCODING}", _NO_TEXT)
+    database, encoding = f"database {connection.info.dbname}", connection.info.parameter_status("server_encoding")
+    if encoding == "SQL_ASCII":
+        return Finding.wrong("server", f"{text}; {database} {NO_ENCODING}", _NO_TEXT)
+    if encoding != "UTF8":
+        return Finding.ok("server", f"{text}; {database} has the encoding {encoding}", _NOT_ALL_TEXT)
     return Finding.ok("server", text)
 
 

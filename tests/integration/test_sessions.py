@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -10,10 +11,11 @@ from click.testing import CliRunner, Result
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pglog_audit import schema
+from pglog_audit import audit, schema
 from pglog_audit.cli.commands import cli
 from tests.conftest import Database
 from tests.integration.test_doctor import NEXT_MONTH, WRITER, find, wrong
+from tests.support import configure, flush
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +58,29 @@ def test_doctor_tells_of_a_database_without_an_encoding(encoded: Database) -> No
     findings = find(encoded)
     assert wrong(findings) == ["server"]
     assert "has the encoding SQL_ASCII" in findings["server"].text
+
+
+@pytest.mark.parametrize("encoded", ["LATIN1"], indirect=True)
+def test_no_event_is_lost_to_an_encoding(encoded: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """A character that the database lacks is an escape, in its row alone, and doctor tells of it."""
+    with psycopg.connect(encoded.owner) as owner:
+        schema.init(owner, writer=WRITER)
+    logger = configure(encoded.writer)
+    user = uuid4()
+    logger.info("Käse", extra=audit("ticket.open", user_id=user, user_label="Zoë"))
+    logger.info(
+        "日本 é", extra=audit("ticket.open", user_id=user, user_label="日本", metadata={"日": ["本", "\\"], "n": 1})
+    )
+    flush(logger)
+    plain, escaped = encoded.rows()
+    assert (plain["message"], plain["user_label"], plain["metadata"]) == ("Käse", "Zoë", {})
+    assert (escaped["message"], escaped["user_label"]) == (r"\u65e5\u672c \xe9", r"\u65e5\u672c")
+    mark = "text: what the database's encoding lacks as escapes"
+    assert escaped["metadata"] == {r"\u65e5": [r"\u672c", "\\"], "n": 1, "_cleaned": [mark]}
+    assert escaped["user_id"] == user
+    assert "escapes stand in their place (action=ticket.open, user_id=" in caplog.text
+    assert "has the encoding LATIN1" in find(encoded)["server"].text
+    assert wrong(find(encoded)) == []
 
 
 @pytest.mark.parametrize("encoded", ["LATIN1"], indirect=True)
