@@ -23,7 +23,7 @@ from pythonjsonlogger.defaults import datetime_any
 from pythonjsonlogger.orjson import orjson_default
 
 from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
-from .masking import Masker
+from .masking import Masker, may_hold_secret
 
 PLAIN_TEXT = 256
 """Characters up to which a text needs no cap: four bytes each at most."""
@@ -37,8 +37,6 @@ _LITTLE_TYPES = frozenset({str, int, bool, type(None), UUID})
 _FLAT_TYPES = _LITTLE_TYPES | {float}
 _CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_QUOTED_NAME = re.compile(r"""(?:'|\\")(?:\s|\\[a-z][\da-f]*){0,8}:""")
-"""The end of a name that was printed, or is JSON, inside a text of JSON; a white space may be escaped."""
 _ARRAYS = (list, tuple, Set, deque)
 _PLAIN_KEYS = (str, bytes, int, float, UUID, date, time)
 _UNREADABLE = "__could_not_encode__"
@@ -107,23 +105,6 @@ class Cleaner:
     def cleaning(self, budget: int) -> "Cleaning":
         """Return a walk that keeps about *budget* characters."""
         return Cleaning(self.masker, budget)
-
-
-def may_hold_secret(line: str) -> bool:
-    """Tell whether a text in *line* has a hint of a secret, and wants a longer look."""
-    # One character is found at the speed of memory; only where it stands is there need for more.
-    return (
-        "=" in line
-        or ("/" in line and "://" in line)
-        or (("'" in line or "\\" in line) and _QUOTED_NAME.search(line) is not None)
-        or ((" " in line or "\\" in line or not line.isascii()) and _may_hold_header(line.lower()))
-    )
-
-
-def _may_hold_header(line: str) -> bool:
-    """Tell whether a header with a credential may stand in *line*, in which there is white space."""
-    # For a regular expression that ignores case, the letter i has a dotless and a dotted sister.
-    return "bearer" in line or ("zat" in line and "author" in line)
 
 
 class Cleaning:

@@ -17,9 +17,9 @@ import orjson
 
 from . import diagnostics
 from .careful_lines import ACTION, CLEANED, MAX_LINE, MAX_TEXT, CarefulLines
-from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner, may_hold_secret
+from .cleaning import PLAIN_FIELDS, PLAIN_TEXT, Cleaner
 from .event import OUTCOMES
-from .masking import Masker
+from .masking import Masker, may_hold_secret
 from .shapes import Shapes
 
 MAX_PLAIN_LINE = MAX_LINE // 4

@@ -17,12 +17,12 @@ import orjson
 
 from . import call_sites, diagnostics, libraries
 from .careful_lines import outcome_of
-from .cleaning import Cleaner, may_hold_secret
+from .cleaning import Cleaner
 from .context import NO_SCOPE, current_context, current_field, get_scope
 from .errors import ConfigurationError
 from .finishing import EXACT_TYPES, MAX_PLAIN_LINE, USUAL_NAMES, Finisher, completed, is_exact, unreadable
 from .libraries import TRACER
-from .masking import Masker, MaskWith
+from .masking import Masker, MaskWith, may_hold_secret
 from .references import resolve
 from .request_id import LONGEST_NO_ID, RequestIdSource, is_id, sources
 

@@ -69,6 +69,8 @@ _SEPARATOR = re.compile(r"[\W_]+")
 # A text of 256 kB must not take quadratic time: a name begins at a border and is at most 64 long.
 # "name=" and "--name=", and "'name': " as a dict or JSON that was printed has it, and with backslashes JSON in JSON.
 _ASSIGNMENT = re.compile(r"""(?<![\w.\-])-*([A-Za-z_][\w.\-]{0,63})(?:=|\\*["']\s{0,8}:\s{0,8})""")
+_QUOTED_NAME = re.compile(r"""(?:'|\\")(?:\s|\\[a-z][\da-f]*){0,8}:""")
+"""The end of a name that was printed, or is JSON, inside a text of JSON; a white space may be escaped."""
 # What has an end of its own, as repr() writes it: b'...', [...], {...} and Token(...).
 _ENCLOSED = re.compile(r"""[bru]{0,2}(?=\\*["'])|[A-Za-z_][\w.]*(?=\()|(?=[(\[{])""")
 _SIGN = re.compile(r"""(?<!\\)(\\*)(["'])|([(\[{])|[)\]}]""")
@@ -205,6 +207,23 @@ def _end_of_enclosed(text: str, begin: int) -> int:
         if quote is None and depth <= 0:
             return sign.end()
     return len(text)
+
+
+def may_hold_secret(line: str) -> bool:
+    """Tell whether a text in *line* has a hint of a secret, and wants a longer look."""
+    # One character is found at the speed of memory; only where it stands is there need for more.
+    return (
+        "=" in line
+        or ("/" in line and "://" in line)
+        or (("'" in line or "\\" in line) and _QUOTED_NAME.search(line) is not None)
+        or ((" " in line or "\\" in line or not line.isascii()) and _may_hold_header(line.lower()))
+    )
+
+
+def _may_hold_header(line: str) -> bool:
+    """Tell whether a header with a credential may stand in *line*, in which there is white space."""
+    # For a regular expression that ignores case, the letter i has a dotless and a dotted sister.
+    return "bearer" in line or ("zat" in line and "author" in line)
 
 
 def _names(option: str, names: Iterable[str]) -> frozenset[str]:

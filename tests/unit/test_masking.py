@@ -11,9 +11,8 @@ from fractions import Fraction
 import orjson
 import pytest
 
-from pglog_audit.cleaning import may_hold_secret
 from pglog_audit.errors import ConfigurationError
-from pglog_audit.masking import Masker
+from pglog_audit.masking import Masker, may_hold_secret
 
 SECRET_NAMES = """
 password Password PASSWORD passwd passWord PassWord pass_word pwd pw pass Pass PASS passphrase pass_phrase passcode
