@@ -9,9 +9,9 @@ too long cut; whatever that changed is noted as a mark, ``"metadata: NUL replace
 import dataclasses
 import math
 import re
+from codecs import utf_8_decode
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
 from datetime import date, time
 from enum import Enum, EnumMeta
 from itertools import chain
@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from pythonjsonlogger.defaults import datetime_any
+from pythonjsonlogger.defaults import bytes_default, datetime_any
 from pythonjsonlogger.orjson import orjson_default
 
 from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
@@ -38,6 +38,7 @@ _FLAT_TYPES = _LITTLE_TYPES | {float}
 _CONTAINERS = frozenset({dict, list})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ARRAYS = (list, tuple, Set, deque)
+_BYTES = (bytes, bytearray, memoryview)
 _PLAIN_KEYS = (str, bytes, int, float, UUID, date, time)
 _UNREADABLE = "__could_not_encode__"
 
@@ -126,9 +127,11 @@ class Cleaning:
         """Return *value* of the field *name*, cleaned; a text has at most *max_bytes* bytes and takes no room."""
         self._field = name
         if type(value) is not str:
+            left = self._left
             value = self._value(value, 0)
-        if type(value) is not str:
-            return value
+            if type(value) is not str:
+                return value
+            self._left = left
         text = self._text(value, max_bytes)
         encoded = text.encode()
         if len(encoded) <= max_bytes:
@@ -166,6 +169,8 @@ class Cleaning:
                 return str(value)
             case date() | time():
                 return datetime_any(value)
+            case bytes() | bytearray() | memoryview():
+                return self._text(self._decoded(value))
         return self._container(value, depth)
 
     def _container(self, value: Any, depth: int) -> Any:
@@ -223,9 +228,8 @@ class Cleaning:
         plain = key.value if isinstance(key, Enum) and isinstance(key.value, _PLAIN_KEYS) else key
         if isinstance(plain, str):
             return plain
-        if isinstance(plain, bytes):
-            with suppress(UnicodeDecodeError):
-                return plain.decode()
+        if isinstance(plain, _BYTES):
+            return self._decoded(plain)
         if isinstance(plain, (*_ARRAYS, Enum, EnumMeta)) or _items(plain) is not None:
             self._mark(f"{type(key).__name__} as a name")
             return str(plain)
@@ -253,6 +257,16 @@ class Cleaning:
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             self._mark("surrogate replaced")
         return self._masker.mask_text(text)
+
+    def _decoded(self, value: bytes | bytearray | memoryview) -> str:
+        """Return the text that *value* is in UTF-8, or its base64; of what is long no more than there is room for."""
+        room = 4 * (max(self._left, 0) + 1)
+        head = bytes(value[:room])
+        try:
+            return utf_8_decode(head, "strict", len(value) <= room)[0]
+        except UnicodeDecodeError:
+            self._mark(f"{type(value).__name__} as base64")
+            return bytes_default(head)
 
     def _integer(self, value: int) -> Any:
         number = int(value)

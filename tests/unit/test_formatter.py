@@ -642,7 +642,6 @@ Place = namedtuple("Place", "row column")
         (Flag("Right", "READ WRITE")(3), "3"),
         (Enum("Text", {"A": "a"}, type=str).A, "a"),
         ("größe".encode(), "größe"),
-        (b"\xff\xfe", "__4="),
         (UUID(int=4), "00000000-0000-0000-0000-000000000004"),
     ],
     ids=str,
@@ -650,6 +649,11 @@ Place = namedtuple("Place", "row column")
 def test_keys_that_have_a_name(key, name):
     """A member of an Enum is stored as its value, bytes as the text that they are."""
     assert metadata({key: 1}) == {"x": {name: 1}}
+
+
+def test_a_key_of_bytes_that_are_no_text():
+    """Such a key is stored in base64, and the row says so."""
+    assert metadata({b"\xff\xfe": 1}) == {"x": {"__4=": 1}, "_cleaned": ["metadata: bytes as base64"]}
 
 
 @pytest.mark.parametrize(
@@ -812,7 +816,11 @@ def test_an_interrupt_passes():
         (ValueError("x"), lambda value: "ValueError: x"),
         (Enum("Colour", "RED").RED, lambda value: 1),
         (True, bool),
-        (b"abc", lambda value: "YWJj"),
+        (b"abc", bytes.decode),
+        (bytearray(b"abc"), bytearray.decode),
+        (memoryview(b"abc"), lambda value: "abc"),
+        ("größe🔑".encode(), bytes.decode),
+        (b"", bytes.decode),
         (
             Point(1, inner=Point(2)),
             lambda _: {"x": 1, "password": "***", "inner": {"x": 2, "password": "***", "inner": None}},
@@ -825,6 +833,45 @@ def test_an_interrupt_passes():
 def test_values_that_json_does_not_know(value, stored):
     """Python's everyday types are stored as people would write them."""
     assert metadata(value) == {"x": stored(value)}
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_are_masked_as_the_text_that_they_are(kind):
+    """The body of a request is masked, though the framework has not decoded it."""
+    body = json.dumps({"user": "ada", "password": "hunter2"})
+    assert metadata(kind(body.encode())) == metadata(body) == {"x": '{"user": "ada", "password": ***}'}
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_in_a_field(kind):
+    """A header that a server gives as bytes is a text, cleaned and cut as every other."""
+    for value in ("Mozilla/5.0", "x?token=hunter2", "a\0b", "", "é" * 2000):
+        given = {"action": "a.b", "user_agent": kind(value.encode()), "metadata": {"x": 1}}
+        assert snapshot(given, created=1.5) == snapshot({**given, "user_agent": value}, created=1.5)
+
+
+@pytest.mark.parametrize("value", [b"a\xffb", bytearray(b"a\xffb"), memoryview(b"a\xffb")])
+def test_bytes_that_are_no_text(value):
+    """What is not UTF-8 is stored in base64, and the row says where."""
+    mark = f"{type(value).__name__} as base64"
+    assert metadata(value) == {"x": "Yf9i", "_cleaned": [f"metadata: {mark}"]}
+    stored = snapshot({"action": "a.b", "user_agent": value})
+    assert stored["user_agent"] == "Yf9i"
+    assert stored["metadata"] == {"_cleaned": [f"user_agent: {mark}"]}
+
+
+def test_bytes_are_masked_before_they_are_queued_or_in_a_journal():
+    """No short way leads past the mask."""
+    given = record({"action": "a.b", "metadata": {"body": b"password=hunter2"}})
+    for take in (AuditFormatter().snapshot, AuditFormatter().recordable):
+        assert json.loads(take(given))["metadata"] == {"body": "password=***"}
+
+
+def test_bytes_that_are_gone():
+    """A memoryview that was released costs only itself."""
+    gone = memoryview(b"abc")
+    gone.release()
+    assert metadata([gone, 1])["x"] == ["__could_not_encode__", 1]
 
 
 @pytest.mark.parametrize("value", [2**63, 2**64, -(2**63) - 1, 10**30, -(10**1000)])
@@ -1128,8 +1175,31 @@ def test_a_line_is_at_most_a_quarter_of_a_megabyte(value):
     assert json.loads(text)["metadata"]["_cleaned"]
 
 
+@pytest.mark.parametrize("character", ["a", "é", "🔑"], ids=ascii)
+def test_long_bytes_are_cut_as_text_is(character):
+    """Where bytes are cut there may be half a character, which is left out."""
+    for before in range(4):
+        text = "x" * before + character * 300_000
+        assert metadata(text.encode()) == metadata(text)
+
+
+def test_a_long_field_takes_no_room():
+    """However long a field is, of whatever type, all the room is for the metadata."""
+    for value in ("a" * 300_000, b"a" * 300_000, type("Own", (str,), {})("a" * 300_000)):
+        stored = snapshot({"action": "a.b", "user_agent": value, "metadata": {"x": "b" * 100_000}})
+        assert stored["metadata"] == {"x": "b" * 100_000, "_cleaned": ["user_agent: cut"]}
+
+
 @pytest.mark.parametrize(
-    "value", ["a" * 100_000_000, [["a" * 100_000_000]], {"a" * 100_000_000: 1}], ids=["text", "list", "key"]
+    "value",
+    [
+        "a" * 100_000_000,
+        [["a" * 100_000_000]],
+        {"a" * 100_000_000: 1},
+        b"a" * 100_000_000,
+        bytearray(b"\xff" * 100_000_000),
+    ],
+    ids=["text", "list", "key", "bytes", "base64"],
 )
 def test_a_hundred_megabytes(value):
     """Metadata of a hundred megabytes is cut, and costs no field of the event."""

@@ -257,8 +257,10 @@ def test_a_dict_for_a_message_is_masked():
 def test_other_extras_are_masked():
     """What the log call gave beside the event is masked by its names, at any depth."""
     request = SimpleNamespace(path="/x", token="hunter2")
-    printed = line(EVENT, session="hunter2", request=request, nested=[{"password": "hunter2"}], step=1)
-    assert (printed["session"], printed["nested"], printed["step"]) == ("***", [{"password": "***"}], 1)
+    nested = [{"password": "hunter2"}, b"?token=hunter2"]
+    printed = line(EVENT, session="hunter2", request=request, nested=nested, step=1)
+    assert (printed["session"], printed["step"]) == ("***", 1)
+    assert printed["nested"] == [{"password": "***"}, "?token=***"]
     assert "hunter2" not in json.dumps(printed)
 
 
