@@ -6,12 +6,11 @@ they are. The rest is walked once, with a budget: secrets masked, what JSON or P
 too long cut; whatever that changed is noted as a mark, ``"metadata: NUL replaced"``.
 """
 
-import dataclasses
 import math
 import re
 from codecs import utf_8_decode
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import date, time
 from enum import Enum, EnumMeta
 from itertools import chain
@@ -23,13 +22,13 @@ from pythonjsonlogger.defaults import bytes_default, datetime_any
 from pythonjsonlogger.orjson import orjson_default
 
 from .event import CALLER_FIELDS, ID_FIELDS, JSON_FIELDS
-from .masking import Masker, may_hold_secret
+from .masking import MAX_NAME, Masker, may_hold_secret
+from .named_values import named_items
 
 PLAIN_TEXT = 256
 """Characters up to which a text needs no cap: four bytes each at most."""
 
 _MAX_DEPTH = 100
-_MAX_NAME = 256
 _MAX_CONTAINERS = 1000
 _MAX_NAMES_KNOWN = 4096
 PLAIN_FIELDS = CALLER_FIELDS - JSON_FIELDS - {"occurred_at"}
@@ -79,6 +78,9 @@ class Cleaner:
             for item in values:
                 kind = type(item)
                 if kind in _CONTAINERS:
+                    # In a list alone, which is its own values, may it be a pair.
+                    if values is container and (kind is list or "value" in item) and self.masker.secret_in_pair(item):
+                        return False
                     containers.append(item)
                 elif kind not in _LITTLE_TYPES and (kind is not float or item - item != 0.0):  # NaN and infinity
                     return False
@@ -93,7 +95,7 @@ class Cleaner:
         if name in self._plain_names:
             return True
         plain = (
-            len(name) <= _MAX_NAME
+            len(name) <= MAX_NAME
             and "\0" not in name
             and not _SURROGATE.search(name)
             and not self.masker.is_secret(name)
@@ -140,7 +142,7 @@ class Cleaning:
         return encoded[: max_bytes - 3].decode(errors="ignore") + "…"
 
     def _mark(self, what: str) -> None:
-        self.marks.add(f"{self._field}: {what}"[:_MAX_NAME])
+        self.marks.add(f"{self._field}: {what}"[:MAX_NAME])
 
     def _value(self, value: Any, depth: int) -> Any:
         self._left -= 4
@@ -174,7 +176,7 @@ class Cleaning:
         return self._container(value, depth)
 
     def _container(self, value: Any, depth: int) -> Any:
-        items = _items(value)
+        items = named_items(value)
         if items is None and not isinstance(value, _ARRAYS):
             return self._unknown(value, depth)
         if id(value) in self._open:
@@ -202,7 +204,16 @@ class Cleaning:
         return result
 
     def _array(self, values: Iterable[Any], depth: int) -> list[Any]:
-        return [self._value(value, depth + 1) for value in self._within_budget(values)]
+        return [self._item(value, depth + 1) for value in self._within_budget(values)]
+
+    def _item(self, value: Any, depth: int) -> Any:
+        """Return *value*, one of an array, cleaned; it may be a pair with the name of a secret."""
+        if type(value) not in _FLAT_TYPES:
+            try:
+                value = self._masker.mask_pair(value)
+            except Exception as error:  # noqa: BLE001 - as for a value
+                return self._unreadable(value, error)
+        return self._value(value, depth)
 
     def _within_budget(self, values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
@@ -217,11 +228,11 @@ class Cleaning:
                 key = self._key(key)
             except Exception as error:  # noqa: BLE001 - as for a value
                 key = self._unreadable(key, error)
-        name = self._text(key, _MAX_NAME)
-        if len(name) > _MAX_NAME:
+        name = self._text(key, MAX_NAME)
+        if len(name) > MAX_NAME:
             self._mark("name cut")
         self._left -= len(name)
-        return name[:_MAX_NAME]
+        return name[:MAX_NAME]
 
     def _key(self, key: Any) -> str:
         """Return the text of *key*, which is none."""
@@ -230,7 +241,7 @@ class Cleaning:
             return plain
         if isinstance(plain, _BYTES):
             return self._decoded(plain)
-        if isinstance(plain, (*_ARRAYS, Enum, EnumMeta)) or _items(plain) is not None:
+        if isinstance(plain, (*_ARRAYS, Enum, EnumMeta)) or named_items(plain) is not None:
             self._mark(f"{type(key).__name__} as a name")
             return str(plain)
         known = self._converted(plain, 0)
@@ -291,16 +302,3 @@ class Cleaning:
         if known == _UNREADABLE:
             self._mark(f"{type(value).__name__} could not be read")
         return self._text(known) if isinstance(known, str) else self._value(known, depth + 1)
-
-
-def _items(value: Any) -> Iterable[tuple[Any, Any]] | None:
-    """Return names and values of what is an object in JSON, or None."""
-    if type(value) is dict:
-        return list(value.items())  # at once: another thread may be changing it
-    if isinstance(value, Mapping):
-        return ((key, value[key]) for key in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return zip(value._fields, value, strict=False)
-    return None

@@ -3,12 +3,16 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import partial
 from numbers import Number
 from typing import Any, TypeAlias
 
 from .errors import ConfigurationError
+from .named_values import names_in_pair, with_values
 
 MaskWith: TypeAlias = str | Callable[[str, Any], Any]
+MAX_NAME = 256
+"""Characters of a name, at most."""
 
 _SECRETS = frozenset(
     """password passwd pwd pw passphrase passcode secret token apikey authorization cookie session credential jwt otp
@@ -157,6 +161,22 @@ class Masker:
         if value is None or isinstance(value, Number):
             return value
         return self._mask_with if isinstance(self._mask_with, str) else self._mask_with(name, value)
+
+    def mask_pair(self, item: Any) -> Any:
+        """Return *item* of a list; if it is a pair of a secret's name and a value, as of a header, with that masked."""
+        name = self.secret_in_pair(item)
+        return item if name is None else with_values(item, partial(self.mask, name))
+
+    def secret_in_pair(self, item: Any) -> str | None:
+        """Return the name of a secret that *item* of a list has beside a value, or None."""
+        for name in names_in_pair(item):
+            if isinstance(name, bytes | bytearray):
+                name = name[: MAX_NAME + 1].decode(errors="replace")
+            if isinstance(name, str):
+                text = str.__str__(name)
+                if len(text) <= MAX_NAME and self.is_secret(text):
+                    return text
+        return None
 
     def mask_text(self, text: str) -> str:
         """Mask ``Authorization: …``, ``token=…``, ``"token": …`` and the password of a URL inside *text*."""

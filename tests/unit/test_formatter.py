@@ -21,6 +21,7 @@ from pglog_audit import AuditFilter, AuditFormatter, audit, audit_context
 from pglog_audit.audit_records import is_audit_record
 from pglog_audit.careful_lines import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 from pglog_audit.event import CALLER_FIELDS, ID_FIELDS, OUTCOMES, TEXT_FIELDS, WRITER_FIELDS
+from pglog_audit.finishing import finish
 
 LABELS = TEXT_FIELDS - {"action", "outcome", "request_id"}
 """Text fields without rules of their own."""
@@ -1056,6 +1057,85 @@ def test_secrets_are_masked_at_any_depth():
     assert "hunter2" not in json.dumps(stored)
     assert stored["changes"]["password"] == ["***", "***"]
     assert stored["extra"]["api_token"] == "***"
+
+
+Header = namedtuple("Header", "name value")
+
+
+@dataclass
+class Variable:
+    """A name of the environment, as an application's own code keeps it."""
+
+    key: str
+    value: str
+
+
+@pytest.mark.parametrize(
+    ("pair", "stored"),
+    [
+        (["Cookie", "hunter2"], ["Cookie", "***"]),
+        (("password", "hunter2", "hunter2"), ["password", "***", "***"]),
+        ([b"authorization", b"Basic hunter2"], ["authorization", "***"]),
+        (["tokens", ["hunter2", None, 3], {"a": "hunter2"}], ["tokens", ["***", None, 3], "***"]),
+        ({"name": "Authorization", "value": "hunter2"}, {"name": "Authorization", "value": "***"}),
+        ({"key": "DB_PASSWORD", "value": "hunter2", "n": 1}, {"key": "DB_PASSWORD", "value": "***", "n": 1}),
+        ({"key": "api_key", "name": "Key", "value": "hunter2"}, {"key": "api_key", "name": "Key", "value": "***"}),
+        (Header("Cookie", "hunter2"), {"name": "Cookie", "value": "***"}),
+        (Variable("TOKEN", "hunter2"), {"key": "TOKEN", "value": "***"}),
+        (UserDict(name="sid", value="hunter2"), {"name": "sid", "value": "***"}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("wrap", [list, tuple, deque])
+def test_pairs_in_a_list_are_masked(pair, stored, wrap):
+    """A secret beside its name in a list, as headers and variables are kept, is masked as one under that name."""
+    assert metadata(wrap([["x", 1], pair])) == {"x": [["x", 1], stored]}
+    assert snapshot({"action": "a.b", "changes": wrap([pair])})["metadata"]["_refused"] == {"changes": [stored]}
+    given = record({"action": "a.b", "metadata": {"deep": [{"x": wrap([pair])}]}})
+    assert "hunter2" not in finish(AuditFormatter().snapshot(given))
+    assert "hunter2" not in AuditFormatter().recordable(given)
+
+
+def test_pairs_of_a_dicts_items_are_masked():
+    """What a dict gives as its items is masked as the dict is."""
+    assert metadata({"Cookie": "hunter2"}.items()) == {"x": [["Cookie", "***"]]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["password", "reset"],
+        [["password"], ["a", "password"], ["author", "Ann"], [], [["password"], "x"], [1, "password"]],
+        [{"name": "author", "value": "Ann"}, {"name": "password"}, {"value": "x"}, {"title": "password", "value": "x"}],
+        {"name": "password", "value": "x"},
+        [["password", 3, None, True], {"name": "tokens", "value": 3}],
+        [["a" * 300 + " password", "x"]],
+    ],
+)
+def test_lists_without_pairs_are_left(value):
+    """Names beside no value of theirs, and numbers, are stored as they are, by the short way and by the other."""
+    assert metadata(value) == metadata(OrderedDict(x=value))["x"] == {"x": value}
+
+
+def test_pairs_by_the_masks_options():
+    """Names that are added and removed, and the mask, are those of every value."""
+    pairs = [["iban", "DE12"], ["page_token", "x"], {"name": "password", "value": b"hunter2"}]
+    masked = metadata(pairs, mask=["iban"], unmask=["page_token"], mask_with=lambda name, value: [name, len(value)])
+    assert masked["x"] == [
+        ["iban", ["iban", 4]],
+        ["page_token", "x"],
+        {"name": "password", "value": ["password", 7]},
+    ]
+
+
+def test_a_pair_that_cannot_be_read():
+    """A list or dict that raises when it is looked at costs only itself."""
+    own = type("Own", (list,), {"__getitem__": Hostile._refuse})
+    assert metadata([own(["password", "hunter2"]), HostileDict(name="password", value="hunter2"), 1])["x"] == [
+        "__could_not_encode__",
+        "__could_not_encode__",
+        1,
+    ]
 
 
 def test_numbers_under_a_secrets_name_are_left():
