@@ -22,7 +22,7 @@ from .log_calls import Logger, check_extra, check_logger
 from .logger_tree import way_up
 from .masking import Masker
 
-_SCALARS = (type(None), str, int, float, UUID, date, time, Enum)
+_SCALARS = (type(None), str, bytes, int, float, UUID, date, time, Enum)
 _cleaner = Cleaner(Masker())
 
 

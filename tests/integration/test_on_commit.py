@@ -246,6 +246,16 @@ def test_the_event_is_that_of_the_call(database, logger, session):
     assert row["tenant_id"] is None
 
 
+def test_bytes_are_those_of_any_log_call(database, logger, session):
+    """Text in them is masked, and the row says where there was none."""
+    with session.begin():
+        metadata = {"body": b"password=hunter2", "picture": b"a\xffb"}
+        audit_on_commit(session, logger, "Placed", extra=audit("order.place", metadata=metadata))
+    assert actions(database) == ["order.place"]
+    [row] = database.rows()
+    assert row["metadata"] == {"body": "password=***", "picture": "Yf9i", "_cleaned": ["metadata: bytes as base64"]}
+
+
 def test_values_that_cannot_be_copied_harm_nobody(database, logger, session, caplog):
     """A list that holds itself is cut, as with any log call."""
     cycle = []
