@@ -16,7 +16,7 @@ MAX_NAME = 256
 
 _SECRETS = frozenset(
     """password passwd pwd pw passphrase passcode secret token apikey authorization cookie session credential jwt otp
-    cvv cvc csrf xsrf sid sessionid ssn totp""".split()
+    cvv cvc csrf xsrf sid sessionid ssn totp pin creditcard debitcard""".split()
 ) | {
     "api key",
     "access key",
@@ -43,6 +43,8 @@ _SECRETS = frozenset(
     "recovery code",
     "verification code",
     "card number",
+    "pin number",
+    "basic auth",
 }
 # Words that, run together without a separator, still end in a secret: "dbpassword", "csrfmiddlewaretoken".
 _ENDINGS = (
@@ -60,7 +62,10 @@ _ENDINGS = (
     "sessid",
     "cookie",
     "authorization",
+    "cardnumber",
 )
+# Behind other words they mean something else: "boarding_pass", "ring_bearer".
+_ALONE = (["bearer"], ["pass"])
 # What may follow a secret's name and still carry the secret: "password_hash", "api_key_value", "password2".
 _CARRIERS = frozenset(
     """again b64 base64 confirm confirmation current data digest encoded encrypted hash hashed header new old pem plain
@@ -130,7 +135,7 @@ class Masker:
         words = _words(name)
         if " ".join(words) in self._removed:
             return False
-        while words != ["pass"] and not self._ends_in_secret(words):
+        while words not in _ALONE and not self._ends_in_secret(words):
             if len(words) < 2 or words[-1] not in _CARRIERS:
                 return False
             words.pop()

@@ -10,12 +10,13 @@ import click
 import pytest
 
 import pglog_audit
-from pglog_audit import AuditFilter, AuditFormatter, AuditHandler, AuditLog, audit
+from pglog_audit import AuditFilter, AuditFormatter, AuditHandler, AuditLog, audit, masking
 from pglog_audit.careful_lines import MAX_LINE, MAX_MESSAGE, MAX_TEXT
 from pglog_audit.cli.commands import cli
 from pglog_audit.conninfo import find_conninfo
 from pglog_audit.gaps import GapKind
 from pglog_audit.integrations import asgi, wsgi
+from pglog_audit.masking import Masker
 from pglog_audit.options import HandlerOptions, WriterOptions
 from tests.integration.test_attacks import ATTACKS
 
@@ -146,6 +147,20 @@ def test_the_limits_of_an_event() -> None:
     """The sizes in README.md are those of the code."""
     limits = [f"{size // 1024} KiB" for size in (MAX_TEXT, MAX_MESSAGE, MAX_LINE)]
     assert "A text field holds {}, a message {}, an event {};".format(*limits) in TEXT
+
+
+def test_the_names_of_secrets() -> None:
+    """The table has every name that is masked, and what may follow one; and what is said below it is so."""
+    [rows] = read_tables("Masking")
+    words, phrases, endings, wholes, carriers = (set(names_in(row[1])) for row in rows)
+    assert words == {name for name in masking._SECRETS if " " not in name}
+    assert phrases == masking._SECRETS - words
+    assert endings == set(masking._ENDINGS)
+    assert wholes == {" ".join(name) for name in masking._ALONE}
+    assert carriers == masking._CARRIERS
+    masked, left = re.findall(r"\nSo (.+?) are masked, and (.+?) are not\.", TEXT)[0]
+    assert all(map(Masker().is_secret, names_in(masked)))
+    assert not any(map(Masker().is_secret, names_in(left)))
 
 
 def test_the_attacks() -> None:

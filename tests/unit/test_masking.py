@@ -33,6 +33,9 @@ cookie Cookie cookies Set-Cookie setCookie session_cookie sessionCookie sessionc
 session Session SESSION user_session session_id sessionId sessionID sessionid JSESSIONID PHPSESSID sid connect.sid
 session_key credential credentials Credentials user_credentials jwt JWT otp OTP otp_code totp_otp cvv cvc CVV2
 recovery_code backup_codes verification_code card_number cardNumber creditCardNumber
+cardnumber creditcardnumber credit_card creditCard CREDIT_CARD creditcard credit_cards userCreditCard debit_card
+pin PIN Pin pins pin2 new_pin oldPin card_pin cardPin user-pin pin_code pinCode pin_number PinNumber pin_hash
+pin_confirmation bearer Bearer BEARER bearer_value basic_auth basicAuth
 """.split()
 
 PLAIN_NAMES = """
@@ -48,7 +51,10 @@ monkey monkeys hockey hotkey turkey passport passportNo passenger passed passes 
 encompass pw_changed spwd sidebar side inside president residence consider description otpauth_enabled topic
 option otp_enabled jwt_issuer credential_type credentials_expired csrf_exempt card_number_last4 last4 api_keyboard
 api_key_count apikey_created_at private private_keyring access access_keypad cookiecutter broken spoken taken
-name email id user_id event_id status action metadata größe straße token_größe имя
+pinned pinning is_pinned pinnedAt pin_count pinCount pin_length pin_set pinboard pinterest spin opinion napping
+credit credit_limit credit_card_type creditCardBrand credit_card_last4 cardholder card card_id cards discard debit
+scorecard bearer_format ring_bearer forbearer auth auth_method authMethod oauth basic basic_auth_enabled pan
+pan_zoom panZoom pane span name email id user_id event_id status action metadata größe straße token_größe имя
 """.split()
 
 
