@@ -100,8 +100,8 @@ _HEADER = re.compile(
     rf"""{_CREDENTIAL}(?:[^\S\r\n]+{_CREDENTIAL})?)""",
     re.IGNORECASE,
 )
-# Up to the last "@", which people forget to encode; or to where a long text was cut.
-_USERINFO = re.compile(r"(://[^\s/:@]*:)[^\s/]+(@|…$)")
+# Up to the last "@", which people forget to encode; or to where a long text was cut. A user alone may be a token.
+_USERINFO = re.compile(r"(://)(?:([^\s/:@]*:)[^\s/]+|[A-Za-z0-9_-]{20,}+)(@|…$)")
 
 
 def _words(name: str) -> list[str]:
@@ -184,12 +184,12 @@ class Masker:
         return None
 
     def mask_text(self, text: str) -> str:
-        """Mask ``Authorization: …``, ``token=…``, ``"token": …`` and the password of a URL inside *text*."""
+        """Mask ``Authorization: …``, ``token=…``, ``"token": …`` and the password or token of a URL inside *text*."""
         # First, because the blank after "Bearer" would end the value of "authorization=Bearer ...".
         text = _BEARER.sub(r"\1 ***", _HEADER.sub(r"\1\2\3***", text))
         if "=" in text or ":" in text:
             text = self._mask_assignments(text)
-        return _USERINFO.sub(r"\1***\2", text) if "://" in text else text
+        return _USERINFO.sub(r"\1\2***\3", text) if "://" in text else text
 
     def _mask_assignments(self, text: str) -> str:
         kept: list[str] = []

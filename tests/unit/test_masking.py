@@ -299,6 +299,9 @@ def test_an_interrupt_passes_through_a_callable():
         "https://ann:a:hunter2@example.org/",
         "https://a/ https://ann:hunter2@example.org/",
         "https://ann:hunter2…",
+        "https://ghp_hunter2hunter2hunter2@github.com/ann/x.git",
+        "git+https://hunter2-hunter2_hunter2@example.org",
+        "https://ghp_hunter2hunter2hunter2…",
         "--password=hunter2",
         "run --api-key=hunter2 now",
         "psql --db-password='hun hunter2'",
@@ -352,6 +355,11 @@ def test_a_secret_inside_a_text_is_masked(text):
         "https://example.org/a:b@c",
         "https://example.org:8080/files?page=2",
         "https://example.org/@ann",
+        "https://ann@example.org/",
+        "https://ann-with-19-letters@example.org/",
+        "https://ann.lovelace.of.london@example.org/",
+        "https://a-host-with-a-long-name/a@b",
+        "https://a-host-with-a-long-name:8080/a@b",
         "mailto:ann@example.org",
         "12:30 ann@example.org",
         "=",
@@ -382,6 +390,7 @@ def test_a_text_without_a_secret_is_left(text):
         ("host=db password='a b' user=app", "host=db password=*** user=app"),
         ("User(name='ann', password='x', id=3)", "User(name='ann', password=***, id=3)"),
         ("postgresql://app:pw@db:5432/app", "postgresql://app:***@db:5432/app"),
+        ("https://abcdefghij0123456789@x/a?b", "https://***@x/a?b"),
         ("Bearer abc, then more", "Bearer ***, then more"),
         ("url=https://x/?token=abc&page=2", "url=https://x/?token=***&page=2"),
         ("run --password=abc --page=2", "run --password=*** --page=2"),
@@ -457,6 +466,8 @@ x="y
 @
 a@
 ://a:@
+://aaaaaaaaaaaaaaaaaaaa
+://aaaaaaaaaaaaaaaaaaaa@
 Bearer\x20Bearer
 [({
 --
