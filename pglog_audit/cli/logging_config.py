@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from logging.config import dictConfig
 from pathlib import Path
@@ -45,7 +45,7 @@ def examine_logging(reference: str, logger: str | None) -> LoggingHalf:
 def _load(reference: str) -> dict[str, Any]:
     config = _read(reference) if reference.endswith(".json") else _import(reference)
     if callable(config):
-        config = config()
+        config = _call(reference, config)
     if not isinstance(config, dict):
         raise ConfigurationError(f"--config {reference} is a {type(config).__name__}: it must be a dict for dictConfig")
     return config
@@ -64,12 +64,18 @@ def _import(reference: str) -> Any:
     sys.path.insert(0, here)
     try:
         return resolve("--config", reference)
-    except ConfigurationError:
-        raise
-    except Exception as error:  # the application's own code
-        raise ConfigurationError(f"--config {reference} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(here)
+
+
+def _call(reference: str, function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except Exception as error:  # the application's own code
+        raise ConfigurationError(
+            f"--config {reference} was called and raised {type(error).__name__}: {error}; name a dict for dictConfig, "
+            "or a function without parameters that returns one"
+        ) from error
 
 
 def _apply(config: dict[str, Any]) -> str | None:

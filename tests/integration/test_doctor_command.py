@@ -14,6 +14,17 @@ from pglog_audit.local_postgres import LocalPostgres
 from tests.support import config
 
 WRITER = "pglog_writer"
+CALLS = """
+import os
+
+class Site:
+    def __call__(self, environ): ...
+
+site = Site()
+
+def fail():
+    return {"conninfo": os.environ["DSN"]}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -249,6 +260,33 @@ class TestConfiguration:
         assert result.exit_code == 2
         assert result.stderr.startswith("Error: --config")
         assert result.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("reference", "error"),
+        [
+            ("calls:site", "TypeError: Site.__call__() missing 1 required positional argument: 'environ'"),
+            ("calls:fail", "KeyError: 'DSN'"),
+        ],
+    )
+    def test_a_call_that_raises_is_wrong_usage(self, reference, error):
+        """What is no function for it, or fails, exits 2 with one line of what it raised and what to name instead."""
+        Path("calls.py").write_text(CALLS)
+        sys.modules.pop("calls", None)
+        result = run("--config", reference)
+        assert (result.exit_code, result.stderr) == (
+            2,
+            f"Error: --config {reference} was called and raised {error}; name a dict for dictConfig, or a function "
+            "without parameters that returns one\n",
+        )
+
+    def test_a_pool_whose_module_raises(self, home, monkeypatch):
+        """The handler's options are fine until its pool is looked for; the line says what was raised."""
+        monkeypatch.syspath_prepend(home)
+        write_module("pooled", config("", pool="broken:POOL"))
+        Path("broken.py").write_text("1 / 0")
+        status, found = checks("--config", "pooled:LOGGING", DATABASE_URL="")
+        assert status == 3
+        assert "pool='broken:POOL' cannot be loaded: ZeroDivisionError" in found["connection"]["text"]
 
     def test_a_logger_without_configuration_is_wrong_usage(self, database):
         """There is no logging to look at in this process."""

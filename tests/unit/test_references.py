@@ -32,3 +32,11 @@ def test_what_does_not_exist_is_refused(reference):
     """The error names the option, the reference and what is missing."""
     with pytest.raises(ConfigurationError, match=rf"pool='{reference}' cannot be loaded: "):
         resolve("pool", reference)
+
+
+def test_a_module_that_raises_is_refused(tmp_path, monkeypatch):
+    """What it raises is told by its type and text."""
+    (tmp_path / "raising.py").write_text("int('x')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigurationError, match="pool='raising:x' cannot be loaded: ValueError: invalid literal"):
+        resolve("pool", "raising:x")
