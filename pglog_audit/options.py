@@ -51,7 +51,9 @@ class HandlerOptions(TypedDict, total=False):
 _FORMATTER = ("request_id_from", "mask", "unmask", "mask_with", "service", "store_message")
 _LEAST_BYTES = 320 * 1024
 """What an event of 256 KiB needs: in a queue, of which calls leave the last eighth, or behind a segment's header."""
-_NAMES = ("conninfo", "level", "enabled", *HandlerOptions.__annotations__)
+_ALONE = "enabled"
+"""The option of AuditHandler that no other has."""
+_NAMES = ("conninfo", "level", *HandlerOptions.__annotations__)
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,11 @@ def read_options(
 
 
 def _check_name(name: str) -> None:
+    if name == _ALONE:
+        raise ConfigurationError(f"{name} is an option of AuditHandler alone: leave it out, or use that handler")
     if name not in HandlerOptions.__annotations__:
-        near = difflib.get_close_matches(name, _NAMES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_NAMES)}"
+        near = difflib.get_close_matches(name, (*_NAMES, _ALONE), 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_NAMES)}, and {_ALONE} of AuditHandler"
         raise ConfigurationError(f"unknown option {name!r}: {hint}")
 
 

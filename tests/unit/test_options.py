@@ -72,6 +72,14 @@ def test_an_unknown_option_is_refused(option):
         AuditHandler("dbname=app", **{option: 1})
 
 
+def test_an_option_of_audit_handler_alone():
+    """PostgresHandler refuses it and says whose it is, in the list of options too."""
+    with pytest.raises(ConfigurationError, match=r"^enabled is an option of AuditHandler alone: leave it out, or use"):
+        PostgresHandler("dbname=app", enabled=False)
+    with pytest.raises(ConfigurationError, match=r"there are conninfo, level, pool, .*, and enabled of AuditHandler$"):
+        PostgresHandler("dbname=app", xyzzy=1)
+
+
 @pytest.mark.parametrize("option", WHOLE)
 @pytest.mark.parametrize("value", [0, -1, 1.0, 1.5, "10", None, True, [], float("nan"), float("inf")])
 def test_a_size_that_is_none(option, value):
