@@ -18,6 +18,7 @@ from .errors import SchemaError
 from .event import CALLER_FIELDS, WRITER_FIELDS
 from .setup_commands import init_command, make_command
 from .sql import template, with_parameters
+from .table_comment import read_version
 
 T = TypeVar("T")
 _FIELDS = CALLER_FIELDS | WRITER_FIELDS
@@ -215,7 +216,13 @@ def description(table: str, columns: Mapping[str, str], *, role: str, database: 
                 f"{table} in {database} is {kind} that takes no events: name the table behind it with the option table"
             )
     if action not in usable:
-        raise SchemaError(_closed(role, table, database, has_action=action in {row[0] for row in rows}))
+        if action not in {row[0] for row in rows}:
+            raise SchemaError(
+                f"table {table} in {database} has no column action, so it is another program's: "
+                "name yours with the option table"
+            )
+        [[comment]] = yield template("find_comment"), {"schema": place[0], "name": place[1]}
+        raise SchemaError(_closed(role, table, database, is_ours=read_version(comment) is not None))
     return _table(place[0], place[1], usable, columns)
 
 
@@ -230,15 +237,11 @@ def _missing(role: str, table: str, database: str, elsewhere: Sequence[str]) -> 
     )
 
 
-def _closed(role: str, table: str, database: str, *, has_action: bool) -> str:
-    if has_action:
-        return (
-            f"role {role} may not insert into {table} in {database}: "
-            f"run '{init_command(table)} --writer {role}' as the table's owner"
-        )
+def _closed(role: str, table: str, database: str, *, is_ours: bool) -> str:
+    existing = "" if is_ours else " --existing"
     return (
-        f"table {table} in {database} has no column action, so it is another program's: "
-        "name yours with the option table"
+        f"role {role} may not insert into {table} in {database}: "
+        f"run '{init_command(table)}{existing} --writer {role}' as the table's owner"
     )
 
 

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pglog_audit.cli.commands import cli
 from pglog_audit.local_postgres import LocalPostgres
 from tests.conftest import WRITER
 from tests.support import PROGRAMS, run_program
@@ -123,6 +125,18 @@ def test_the_role_may_not_insert(database) -> None:
     reason = waiting(told(database.writer, "usual"))
     assert reason.startswith(f"role {WRITER} may not insert into audit_log in database {database.name}")
     assert reason.endswith(f"run 'pglog-audit init --writer {WRITER}' as the table's owner")
+
+
+def test_the_role_may_not_insert_into_another_programs_table(empty_database) -> None:
+    """The command takes the table as it is, and the next event is a row."""
+    empty_database.execute("CREATE TABLE audit_log (action text, metadata jsonb)")
+    reason = waiting(told(empty_database.writer, "usual"))
+    command = f"pglog-audit init --existing --writer {WRITER}"
+    assert reason.endswith(f"run '{command}' as the table's owner")
+    result = CliRunner().invoke(cli, [*command.split()[1:], "--conninfo", empty_database.owner])
+    assert result.exit_code == 0, result.output
+    assert told(empty_database.writer, "usual") == []
+    assert empty_database.rows("SELECT action FROM audit_log") == [{"action": "branding.update"}]
 
 
 def test_the_password_is_wrong() -> None:
