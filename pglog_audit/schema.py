@@ -243,7 +243,12 @@ def _require_schema(connection: Connection[Any], table: str) -> None:
     *schema, _ = table.split(".")
     cursor = Cursor(connection, row_factory=scalar_row)
     if not cursor.execute(template("find_schema"), {"schema": schema[0] if schema else None}).fetchone():
-        name = sql.Identifier(*schema or ["public"]).as_string()
+        if not schema:
+            raise SchemaError(
+                "search_path names no schema that exists and that this role may use: give "
+                f"--table public.{table}, or set search_path"
+            )
+        name = sql.Identifier(*schema).as_string()
         raise SchemaError(f"there is no schema for {table}: run CREATE SCHEMA {name}, then init again")
 
 

@@ -319,6 +319,18 @@ class TestRefusals:
         with pytest.raises(SchemaError, match='CREATE SCHEMA "No Where"'):
             init(empty_database.owner, table="No Where.audit_log")
 
+    @pytest.mark.parametrize("path", ["''", "nowhere"])
+    def test_a_search_path_without_a_schema_is_told(self, empty_database, path):
+        """The error names the option that gives one, and with that the table is made."""
+        conninfo = make_conninfo(empty_database.owner, options=f"-c search_path={path}")
+        text = (
+            "search_path names no schema that exists and that this role may use: give --table public.audit_log, or "
+            "set search_path"
+        )
+        with pytest.raises(SchemaError, match=f"^{text}$"):
+            init(conninfo)
+        assert init(conninfo, table="public.audit_log").created
+
     def test_a_writer_that_no_grant_binds_is_refused(self, empty_database):
         """An owner or superuser as writer would make the grants a show."""
         role = empty_database.rows("SELECT current_user AS name")[0]["name"]
