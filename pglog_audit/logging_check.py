@@ -6,7 +6,7 @@ Nothing is changed here: no connection is made, no thread started, no record log
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from logging.handlers import QueueHandler
 from typing import Any, TypeAlias
 
@@ -233,21 +233,26 @@ def _check_duplicates(logger: logging.Logger, reached: Iterable[Route]) -> Itera
             if not options.configured:
                 continue
             if key in targets:
+                below = targets[key]
+                propagate = f", or set propagate of {below.owner.name} to False"
                 yield Finding.wrong(
                     "duplicates",
-                    f"each event of logger {logger.name} makes two rows: by {targets[key]} and by {route}",
-                    f"Remove one of them, or set propagate of {logger.name} to False.",
+                    f"each event of logger {logger.name} makes two rows: by {below} and by {route}",
+                    f"Remove one of them{propagate if below.owner is not route.owner else ''}.",
                 )
             targets.setdefault(key, route)
 
 
-def _check_others(logger: logging.Logger, reached: Iterable[Route]) -> Finding:
+def _check_others(logger: logging.Logger, reached: Sequence[Route]) -> Finding:
     ours = [route.handler for route in reached]
-    others = [str(Route(owner, handler)) for owner, handler in way_up(logger) if handler not in ours]
+    others = [Route(owner, handler) for owner, handler in way_up(logger) if handler not in ours]
     if not others:
         return Finding.ok("propagation", f"the events of {logger.name} go nowhere else")
-    advice = f"If they shall not, set propagate of {logger.name} to False."
-    return Finding.ok("propagation", f"the events of {logger.name} also go to {', '.join(others)}", advice)
+    last = reached[-1].owner if reached else logger
+    beyond = [owner for owner, _ in way_up(last) if owner is not last]
+    are_beyond = all(other.owner in beyond for other in others)
+    advice = f"If they shall not, set propagate of {last.name} to False." if are_beyond else None
+    return Finding.ok("propagation", f"the events of {logger.name} also go to {', '.join(map(str, others))}", advice)
 
 
 def _check_warnings() -> Finding:

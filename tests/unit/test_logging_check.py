@@ -162,6 +162,18 @@ class TestWay:
         ]
         assert check(logger) == []
 
+    def test_an_event_that_one_logger_writes_twice(self, logger):
+        """Where both handlers are on one logger, to stop its records there would not help."""
+        logger.addHandler(AuditHandler(CONNINFO))
+        [sentence] = check(logger)
+        assert sentence.endswith("and by AuditHandler of logger audit. Remove one of them.")
+
+    def test_an_event_that_two_loggers_above_write(self, logger):
+        """To stop the records below the first of them would leave no row."""
+        logging.getLogger("audit.guests").addHandler(AuditHandler(CONNINFO))
+        [sentence] = check("audit.guests.vip")
+        assert sentence.endswith("Remove one of them, or set propagate of audit.guests to False.")
+
     def test_two_tables_are_no_repetition(self, logger):
         """A second handler may write elsewhere."""
         logger.addHandler(AuditHandler(CONNINFO, table="other"))
@@ -173,6 +185,15 @@ class TestWay:
         assert check(logger) == []
         [other] = found(logger, "propagation")
         assert other.text == "the events of audit also go to StreamHandler of logger audit"
+        assert other.advice is None
+
+    def test_events_that_go_further_up_can_be_stopped(self, logger):
+        """The logger that has our handler is the one to stop them."""
+        logging.getLogger("audit.guests").addHandler(AuditHandler(CONNINFO, table="guests"))
+        logger.removeHandler(logger.handlers[0])
+        logger.addHandler(logging.StreamHandler())
+        [other] = found("audit.guests.vip", "propagation")
+        assert other.advice == "If they shall not, set propagate of audit.guests to False."
 
     def test_filters_of_others_are_told(self, logger):
         """What a filter lets pass cannot be known from here."""
