@@ -68,7 +68,7 @@ class Relation:
         if field not in self.columns:
             raise SchemaError(
                 f"table {self.name} has no column {field}: if it has another name there, "
-                f'say so with columns={{"{field}": "other_name"}}'
+                f'say so with columns={{"{field}": "other_name"}} (on the command line --column {field}=other_name)'
             )
         return _identifier(self.columns[field])
 
@@ -103,7 +103,9 @@ def _edges(found: Iterable[datetime | str]) -> tuple[datetime, ...]:
 def _mapped(names: Sequence[str], columns: Mapping[str, str], table: str) -> dict[str, str]:
     theirs = set(columns.values())
     if missing := theirs.difference(names):
-        raise SchemaError(f"table {table} has no column {min(missing)}: correct the option columns")
+        raise SchemaError(
+            f"table {table} has no column {min(missing)}: correct the option columns (on the command line --column)"
+        )
     return {name: name for name in names if name not in theirs} | dict(columns)
 
 
