@@ -123,15 +123,19 @@ def _make(path: Path) -> None:
         path.mkdir(0o700)
     except FileExistsError:
         return
-    except FileNotFoundError:
-        raise SpoolError(
-            f"the spool {path} cannot be made: {path.parent} does not exist; make that, or name another directory"
-        ) from None
     except OSError as error:
-        raise SpoolError(
-            f"the spool {path} cannot be made ({error.strerror}): let the user {os.geteuid()}, which the application "
-            f"runs as, write into {path.parent}, or name another directory"
-        ) from None
+        advice = _advice(error, path.parent)
+        raise SpoolError(f"the spool {path} cannot be made ({error.strerror}): {advice}") from None
+
+
+def _advice(error: OSError, parent: Path) -> str:
+    """Return what to do where nothing can be made in *parent*."""
+    if isinstance(error, PermissionError):
+        user = f"the user {os.geteuid()}, which the application runs as"
+        return f"let {user}, write into {parent}, or name another directory"
+    if isinstance(error, FileNotFoundError) and not parent.exists():
+        return f"{parent} does not exist; make that, or name another directory"
+    return f"{parent} takes none; name another directory"  # as /proc does, and a file system that is read-only or full
 
 
 def _check_parent(path: Path) -> None:

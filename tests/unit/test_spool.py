@@ -5,8 +5,10 @@ import os
 import re
 import signal
 import stat
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -338,6 +340,14 @@ def test_a_directory_that_is_not_ours_is_refused(directory, make, words):
         spool.prepare()
     assert spool.append([event(1)]) == 0
     assert re.search(words, spool.problem)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="/proc is of Linux, and asks root alone")
+def test_a_directory_that_takes_none_is_told():
+    """What exists is not to be made: the system's error tells what is wrong."""
+    words = r"the spool /proc/x cannot be made \(No such file or directory\): /proc takes none; name another directory"
+    with pytest.raises(SpoolError, match=words):
+        SpoolDirectory(Path("/proc/x"), TARGET, is_durable=False).prepare()
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o3775, 0o755])
