@@ -197,7 +197,7 @@ def _columns(columns: Any) -> tuple[tuple[str, str], ...]:
         )
     named = tuple((field, columns[field]) for field in sorted(columns))
     for field, column in named:
-        if not isinstance(column, str):
+        if not isinstance(column, str) or not column:
             raise ConfigurationError(f"columns maps {field} to {column!r}: name a column of the table")
     if len({column for _, column in named}) < len(named):
         raise ConfigurationError(f"columns maps two fields to one column: {dict(named)}")

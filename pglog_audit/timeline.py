@@ -192,6 +192,9 @@ def _borrower(pool: ConnectionPool[Any]) -> _Connect:
 def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
     if unknown := set(columns).difference(EVENT_FIELDS):
         raise ConfigurationError(f"columns names {min(unknown)}, which is no field: write our field first, then yours")
+    for field, column in columns.items():
+        if not isinstance(column, str) or not column:
+            raise ConfigurationError(f"columns maps {field} to {column!r}: name a column of the table")
     return dict(columns)
 
 

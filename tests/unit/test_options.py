@@ -192,7 +192,7 @@ def test_columns_of_unknown_fields(field):
     assert all(name in str(caught.value) for name in CALLER_FIELDS)
 
 
-@pytest.mark.parametrize("column", [5, None, ["x"], b"x"])
+@pytest.mark.parametrize("column", [5, None, ["x"], b"x", ""])
 def test_a_column_that_is_no_name(column):
     """The error names the field and what was given."""
     with pytest.raises(ConfigurationError, match=r"columns maps action to .*: name a column"):

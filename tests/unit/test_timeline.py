@@ -49,6 +49,12 @@ class TestOptions:
         with pytest.raises(ConfigurationError, match="created_at"):
             AuditLog("dbname=app", columns={"created_at": "occurred_at"})
 
+    @pytest.mark.parametrize("column", ["", None, 5])
+    def test_a_column_that_is_no_name_is_refused(self, column: Any) -> None:
+        """The error names the field and what was given."""
+        with pytest.raises(ConfigurationError, match=f"columns maps occurred_at to {column!r}: name a column"):
+            AuditLog("dbname=app", columns={"occurred_at": column})
+
     @pytest.mark.parametrize("limit", [0, -1, 1001, "5", 2.5, None])
     def test_a_limit_out_of_range_is_refused(self, limit: Any) -> None:
         """A page has 1 to 1000 events."""
