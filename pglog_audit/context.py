@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, Token, copy_context
-from functools import partial
+from functools import partial, wraps
 from types import CoroutineType, MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -69,21 +69,50 @@ def copy_without_fields() -> Context:
     return copy
 
 
-@contextmanager
-def audit_context(**fields: Any) -> Iterator[None]:
+def audit_context(**fields: Any) -> "ContextBlock":
     """
-    Add *fields* to every audit event logged inside the block.
+    Add *fields* to every audit event logged inside the ``with`` block.
 
-    Blocks nest; what a log call gives itself wins. Takes the names of :func:`pglog_audit.audit`. The fields reach tasks
-    and threads that copy the context (:mod:`contextvars`), and no others.
+    Blocks nest, each with an ``audit_context(...)`` of its own; what a log call gives itself wins. Takes the names of
+    :func:`pglog_audit.audit`. The fields reach tasks and threads that copy the context (:mod:`contextvars`), and no
+    others.
     """
-    scope = _scope.get()
-    inside = scope._replace(block={**scope.block, **fields})
-    token = _scope.set(inside)
-    try:
-        yield
-    finally:
-        _leave(token, inside, scope)
+    return ContextBlock(fields)
+
+
+class ContextBlock:
+    """A block with fields of its own, made by :func:`pglog_audit.audit_context`; a decorator of functions, too."""
+
+    __slots__ = ("_around", "_fields", "_inside", "_token")
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+        self._inside: _Scope | None = None
+
+    def __enter__(self) -> None:
+        if self._inside is not None:
+            # To know which entry an exit belongs to, where threads share it, would cost every block.
+            raise RuntimeError(
+                f"this audit_context of {', '.join(self._fields)} has had its block: make one for each, by "
+                "audit_context(...) in the with statement, or decorate a function"
+            )
+        self._around = _scope.get()
+        self._inside = self._around._replace(block={**self._around.block, **self._fields})
+        self._token = _scope.set(self._inside)
+
+    def __exit__(self, *_error: object) -> None:
+        if self._inside is not None:
+            _leave(self._token, self._inside, self._around)
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Decorate *function*: each call is a block of its own."""
+
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            with ContextBlock(self._fields):
+                return function(*args, **kwargs)
+
+        return run
 
 
 def bind_audit_context(**fields: Any) -> None:

@@ -53,6 +53,33 @@ def test_blocks_nest():
         assert current_context() == {"user_id": 1, "tenant_id": 2}
 
 
+def test_one_object_is_good_for_one_block():
+    """The error says what to write, and the block that is open goes on."""
+    shared = audit_context(user_id=1, tenant_id=2)
+    words = r"this audit_context of user_id, tenant_id has had its block: make one for each, by audit_context"
+    with shared:
+        with pytest.raises(RuntimeError, match=words), shared:
+            pass
+        assert current_context() == {"user_id": 1, "tenant_id": 2}
+    with pytest.raises(RuntimeError, match=words), shared:
+        pass
+    assert current_context() == {}
+
+
+def test_each_call_of_a_decorated_function_is_a_block():
+    """Calls within one another have their own, and what the function is called and returns is its own."""
+
+    @audit_context(user_id=1)
+    def count(n):
+        bind_audit_context(event_id=n)
+        return [dict(current_context()), *(count(n - 1) if n else []), dict(current_context())]
+
+    one, zero = {"user_id": 1, "event_id": 1}, {"user_id": 1, "event_id": 0}
+    assert count(1) == [one, zero, zero, one]
+    assert count.__name__ == "count"
+    assert current_context() == {}
+
+
 @pytest.mark.parametrize("context", [audit_context, request_context])
 def test_the_sentence_of_a_log_call_wins(context):
     """The context's message stands where there is no sentence, and what an event says of its own over both."""
