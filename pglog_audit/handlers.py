@@ -12,7 +12,7 @@ from . import account, call_sites, diagnostics, postgres_handler, processes
 from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler
-from .queue_listener import CLOSE_TIMEOUT, FLUSH_TIMEOUT, AuditQueueListener
+from .queue_listener import CLOSE_TIMEOUT, AuditQueueListener, flush_timeout
 from .unlocked_handler import UnlockedHandler
 
 if TYPE_CHECKING:
@@ -167,8 +167,9 @@ def flush(timeout: float | None = None) -> int:
     Wait until what this process logged is written, at most *timeout* seconds (by default 0.5).
 
     :return: how many events are still neither row, nor on disk, nor counted as lost.
+    :raises ConfigurationError: *timeout* is no number.
     """
-    return processes.flush(processes.writers(), FLUSH_TIMEOUT if timeout is None else timeout)
+    return processes.flush(processes.writers(), flush_timeout(timeout))
 
 
 def stats() -> dict[str, Any]:

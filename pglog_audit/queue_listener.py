@@ -126,10 +126,12 @@ class AuditQueueListener(QueueListener):
         Wait until what was queued is written, at most *timeout* seconds (by default 0.5).
 
         :return: how many lines are still neither row, nor on disk, nor counted as lost.
+        :raises ConfigurationError: *timeout* is no number.
         """
+        timeout = flush_timeout(timeout)
         if not self.lines.is_ours[0] or self._thread is threading.current_thread():
             return 0
-        deadline = time.monotonic() + (FLUSH_TIMEOUT if timeout is None else timeout)
+        deadline = time.monotonic() + timeout
         goal = self.lines.submitted
         if self.lines.is_pending(goal):
             self._delivery.want(deadline)
@@ -291,3 +293,14 @@ class AuditQueueListener(QueueListener):
                 return True
             self.lines.is_attended = True
         return False
+
+
+def flush_timeout(timeout: float | None) -> float:
+    """
+    Return the seconds that flush() waits at most.
+
+    :raises ConfigurationError: *timeout* is no number.
+    """
+    if not isinstance(timeout, int | float | None):
+        raise ConfigurationError(f"timeout is {timeout!r}: it must be a number of seconds, or None for {FLUSH_TIMEOUT}")
+    return FLUSH_TIMEOUT if timeout is None else timeout

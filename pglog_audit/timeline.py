@@ -75,11 +75,13 @@ class AuditLog:
         table: str = "audit_log",
         columns: Mapping[str, str] | None = None,
     ) -> None:
+        if not isinstance(conninfo, str | None):
+            raise ConfigurationError(f"conninfo is of type {type(conninfo).__name__}: it must be a string")
         if pool is not None and not is_blank(conninfo):
             raise ConfigurationError("conninfo and pool are both given: name the database in one of them")
         self._connect = _opener(conninfo) if pool is None else _borrower(pool)
         self._table = check_table(table)
-        self._columns = _check_columns(columns or {})
+        self._columns = _check_columns({} if columns is None else columns)
 
     def timeline(
         self,
@@ -189,7 +191,11 @@ def _borrower(pool: ConnectionPool[Any]) -> _Connect:
     return pool.connection
 
 
-def _check_columns(columns: Mapping[str, str]) -> dict[str, str]:
+def _check_columns(columns: Any) -> dict[str, str]:
+    if not isinstance(columns, Mapping):
+        raise ConfigurationError(
+            f"columns is {columns!r}: it must map our fields to columns, {{'occurred_at': 'created_at'}}"
+        )
     if unknown := set(columns).difference(EVENT_FIELDS):
         raise ConfigurationError(f"columns names {min(unknown)}, which is no field: write our field first, then yours")
     for field, column in columns.items():

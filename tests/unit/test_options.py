@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from logging.config import ConvertingDict
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import psycopg_pool
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pglog_audit import AuditHandler, PostgresHandler, lines
+from pglog_audit import AuditHandler, AuditQueueListener, PostgresHandler, flush, lines
 from pglog_audit.careful_lines import MAX_LINE
 from pglog_audit.connections import find_target
 from pglog_audit.errors import ConfigurationError, UnreachableError
@@ -382,3 +383,12 @@ def test_a_formatter_of_text_is_refused(handler):
     """The handler makes rows: another formatter would make lines that no table takes."""
     with pytest.raises(ConfigurationError, match="leave 'formatter' out"):
         handler("dbname=app").setFormatter(logging.Formatter("%(message)s"))
+
+
+@pytest.mark.parametrize("listener", [False, True])
+@pytest.mark.parametrize("timeout", ["x", "5", [5]])
+def test_a_timeout_of_flush_that_is_no_number(listener, timeout):
+    """The error names the argument and what it must be."""
+    flush_it = AuditQueueListener(SimpleQueue(), PostgresHandler("dbname=app")).flush if listener else flush
+    with pytest.raises(ConfigurationError, match=rf"timeout is {re.escape(repr(timeout))}: it must be a number of sec"):
+        flush_it(timeout)

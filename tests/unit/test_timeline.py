@@ -44,6 +44,18 @@ class TestOptions:
         with pytest.raises(ConfigurationError, match="AsyncConnectionPool"):
             AuditLog(pool=AsyncConnectionPool("", open=False))
 
+    @pytest.mark.parametrize("conninfo", [5, b"dbname=app", lambda: "dbname=app"])
+    def test_a_conninfo_of_another_type_is_refused(self, conninfo: Any) -> None:
+        """The error names the type, not the value: it may hold a password."""
+        with pytest.raises(ConfigurationError, match=f"conninfo is of type {type(conninfo).__name__}: it must be"):
+            AuditLog(conninfo)
+
+    @pytest.mark.parametrize("columns", ["", "occurred_at", ["occurred_at"], 5])
+    def test_columns_that_are_no_mapping_are_refused(self, columns: Any) -> None:
+        """The error shows the form."""
+        with pytest.raises(ConfigurationError, match=r"columns is .*'occurred_at': 'created_at'"):
+            AuditLog("dbname=app", columns=columns)
+
     def test_an_unknown_field_in_columns_is_refused(self) -> None:
         """A mapping written the wrong way round is told at once."""
         with pytest.raises(ConfigurationError, match="created_at"):
