@@ -50,7 +50,7 @@ class Relation:
             if values.get("metadata", ()) is None:
                 values["metadata"] = {}
             if values.get("source_ip") is not None:
-                values["source_ip"] = str(values["source_ip"])
+                values["source_ip"] = _address(values["source_ip"])
             yield AuditEvent.from_row(values)
 
     def _condition(self, condition: Condition) -> sql.Composed:
@@ -107,6 +107,13 @@ def _mapped(names: Sequence[str], columns: Mapping[str, str], table: str) -> dic
             f"table {table} has no column {min(missing)}: correct the option columns (on the command line --column)"
         )
     return {name: name for name in names if name not in theirs} | dict(columns)
+
+
+def _address(value: Any) -> str:
+    """Return an address as PostgreSQL writes it; Python before 3.13 knows no ``::ffff:192.0.2.1``."""
+    mapped = getattr(value, "ipv4_mapped", None)
+    address, *mask = str(value).split("/")
+    return "/".join([address if mapped is None else f"::ffff:{mapped}", *mask])
 
 
 def _conditions(stretch: Range) -> Iterator[Condition]:

@@ -74,6 +74,16 @@ class TestEvents:
         insert(database, **values, **{name: Jsonb(value) for name, value in json_values.items()})
         assert list(AuditLog(database.owner).timeline()) == [AuditEvent(**values, **json_values)]
 
+    @pytest.mark.parametrize(
+        "address", ["192.0.2.1", "192.0.2.0/24", "2001:db8::1", "::ffff:192.0.2.1", "::ffff:192.0.2.0/120"]
+    )
+    def test_an_address_is_written_as_the_server_writes_it(self, database: Database, address: str) -> None:
+        """Also where Python has another way for an IPv4 address inside of IPv6."""
+        insert(database, source_ip=address)
+        [event] = AuditLog(database.owner).timeline()
+        [row] = database.rows("SELECT format('%%s', source_ip) AS text FROM audit_log")
+        assert event.source_ip == row["text"] == address
+
     def test_the_newest_comes_first(self, database: Database) -> None:
         """The order is that of what happened, not that of writing."""
         for hours in (2, 0, 3, 1):
