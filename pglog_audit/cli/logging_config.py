@@ -33,6 +33,7 @@ def examine_logging(reference: str, logger: str | None) -> LoggingHalf:
     :param reference: ``module:LOGGING``, a dict or a callable that returns one, or the path of a JSON file.
     :raises ConfigurationError: there is no such configuration.
     """
+    _look_here_first()
     config = _load(reference)
     if (refusal := _apply(config)) is not None:
         advice = "Mend the configuration: the application itself stops at this."
@@ -42,8 +43,15 @@ def examine_logging(reference: str, logger: str | None) -> LoggingHalf:
     return LoggingHalf(tuple(dict.fromkeys(findings)), tuple(dict.fromkeys(_targets(loggers))))
 
 
+def _look_here_first() -> None:
+    """Import as ``python -m`` does, to the end: what a configuration names may be imported late, as a pool is."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
 def _load(reference: str) -> dict[str, Any]:
-    config = _read(reference) if reference.endswith(".json") else _import(reference)
+    config = _read(reference) if reference.endswith(".json") else resolve("--config", reference)
     if callable(config):
         config = _call(reference, config)
     if not isinstance(config, dict):
@@ -56,16 +64,6 @@ def _read(path: str) -> Any:
         return json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"--config {path} cannot be read: {error}") from error
-
-
-def _import(reference: str) -> Any:
-    """Import as ``python -m`` would: the current directory comes first."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        return resolve("--config", reference)
-    finally:
-        sys.path.remove(here)
 
 
 def _call(reference: str, function: Callable[[], Any]) -> Any:

@@ -31,6 +31,7 @@ def fail():
 def home(tmp_path, monkeypatch):
     """Work in a directory of the test's own, where the application's modules lie."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     return tmp_path
 
 
@@ -187,6 +188,19 @@ class TestConfiguration:
         write_module("forms", config(database.writer))
         Path("forms.json").write_text(json.dumps(config(database.writer)))
         assert run("--config", reference).exit_code == 0
+
+    @pytest.mark.parametrize("reference", ["pooled:LOGGING", "pooled.json"])
+    def test_a_pool_of_the_applications(self, database, reference):
+        """The application's other modules are found too, also where the configuration is no module."""
+        pooled = config("", pool="their_pool:pool")
+        del pooled["handlers"]["audit"]["conninfo"]
+        write_module("pooled", pooled)
+        Path("pooled.json").write_text(json.dumps(pooled))
+        sys.modules.pop("their_pool", None)
+        source = f"from psycopg_pool import ConnectionPool\npool = ConnectionPool({database.writer!r}, open=False)\n"
+        Path("their_pool.py").write_text(source)
+        status, found = checks("--config", reference)
+        assert (status, found["connection"]["status"]) == (0, "ok")
 
     def test_another_database_than_the_handlers(self, database):
         """Who examines one database while the application writes to another is told."""
