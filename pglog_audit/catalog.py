@@ -39,6 +39,8 @@ class Column:
     """The type's name in pg_type; None for a domain or a type with a modifier."""
     is_constrained: bool = False
     """Whether a constraint of the table's speaks of it."""
+    is_required: bool = False
+    """Whether a row must have a value of ours there."""
 
     def takes(self, value: Any) -> bool:
         """Tell whether the column's type can hold *value* of a line; True where we do not know."""
@@ -49,7 +51,7 @@ class Column:
     def is_understood(self) -> bool:
         """Whether we know all of its rules: no constraint, and a type whose values we can tell."""
         is_known = self.base in ("json", "jsonb") or check_of(self.type, self.base) is not None
-        return self.is_free_text or (is_known and not self.is_constrained)
+        return (self.is_free_text or is_known) and not self.is_constrained
 
     @property
     def is_free_text(self) -> bool:
@@ -67,6 +69,8 @@ class Table:
     """Our fields' columns."""
     user_columns: Mapping[str, Column]
     """The columns that are none of ours."""
+    encoding: str = "UTF8"
+    """The database's, as PostgreSQL names it."""
 
     @property
     def is_numbered(self) -> bool:
@@ -204,11 +208,11 @@ def description(table: str, columns: Mapping[str, str], *, role: str, database: 
         elsewhere = yield template("find_elsewhere"), {"name": name}
         raise SchemaError(_missing(role, table, database, [row[0] for row in elsewhere]))
     [place] = found
-    [[path]] = yield template("show_path"), {}
+    [[path, encoding]] = yield template("show_path"), {}
     yield template("set_path"), {"path": "pg_catalog, pg_temp"}
     rows = yield template("writer_columns"), {"schema": place[0], "name": place[1]}
     yield template("set_path"), {"path": path}
-    usable = {row[0]: Column(*row[:5]) for row in rows if row[5]}
+    usable = {row[0]: Column(*row[:6]) for row in rows if row[6]}
     action = columns.get("action", "action")
     for name, *_, is_usable, kind in rows:
         if kind and name != _NEVER_WRITTEN and (is_usable or action not in usable):
@@ -223,7 +227,7 @@ def description(table: str, columns: Mapping[str, str], *, role: str, database: 
             )
         [[comment]] = yield template("find_comment"), {"schema": place[0], "name": place[1]}
         raise SchemaError(_closed(role, table, database, is_ours=read_version(comment) is not None))
-    return _table(place[0], place[1], usable, columns)
+    return replace(_table(place[0], place[1], usable, columns), encoding=encoding)
 
 
 def _missing(role: str, table: str, database: str, elsewhere: Sequence[str]) -> str:

@@ -75,7 +75,7 @@ def check_of(kind: str, base: str | None) -> Callable[[Any], bool] | None:
 
 def _at_most(length: int) -> Callable[[Any], bool]:
     def check(value: Any) -> bool:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)  # as jsonb writes it
         return not text[length:].strip(" ")  # blanks at the end are no part of what is too long
 
     return check

@@ -240,10 +240,8 @@ class PostgresHandler(UnlockedHandler):
         if done.verdict is Verdict.REFUSED or (
             done.verdict is Verdict.UNKNOWN and self._unforeseen[self._first] > _TRIES
         ):
-            if isinstance(error, psycopg.errors.UntranslatableCharacter) and not (len(chunk) > 1 or chunk[0].isascii()):
-                return [[misfits.escape(chunk[0])]]
-            repaired = self._repaired(chunk)
-            if repaired is not None:
+            table = self.store.table
+            if table is not None and (repaired := misfits.repaired(chunk, table, error)):
                 return [repaired]
             if len(chunk) > 1:
                 middle = len(chunk) // 2
@@ -253,23 +251,6 @@ class PostgresHandler(UnlockedHandler):
             return []
         done.left += chunk
         return []
-
-    def _repaired(self, chunk: list[str]) -> list[str] | None:
-        """Return *chunk* with what no column can hold in the metadata; None if there is nothing to move."""
-        table = self.store.table
-        if table is None:
-            return None
-        events = [lines.parse(line) for line in chunk]
-        for stays in misfits.suspicions(is_alone=len(chunk) == 1):
-            moved = [misfits.move_misfits(event, table, stays) for event in events]
-            if any(moved):
-                pairs = zip(chunk, moved, strict=True)
-                misfits.warn_of_moved([(line, refused) for line, refused in pairs if refused], table)
-                return [
-                    lines.render(event) if refused else line
-                    for event, refused, line in zip(events, moved, chunk, strict=True)
-                ]
-        return None
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this writer, and what of it is on disk: see :func:`pglog_audit.stats`."""

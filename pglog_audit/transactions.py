@@ -148,7 +148,10 @@ def _insertion(memory: Memory, snapshot: str, name: str, columns: tuple[tuple[st
         event = {"id": _new_id(), **lines.parse(snapshot)}
         if refused := misfits.move_misfits(event, described.table):
             misfits.warn_of_moved([(lines.render(event), refused)], described.table)
-        [[made]] = yield described.insert(event), {"lines": f"[{lines.render(event)}]", **described.session}
+        line = lines.render(event)
+        if described.table.encoding != "UTF8":
+            line = misfits.escape(line, described.table.encoding)
+        [[made]] = yield described.insert(event), {"lines": f"[{line}]", **described.session}
         if made:
             return
         # Another role or search path than at the description: the name may mean another table.

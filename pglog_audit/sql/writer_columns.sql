@@ -1,4 +1,4 @@
--- The columns to write: type, default, base type, whether a constraint speaks of it, whether this role may, what keeps all out.
+-- The columns to write: type, default, base type, whether a constraint speaks of it and NULL is none, whether this role may, what keeps all out.
 SELECT a.attname,
        -- A name that is no keyword and has no schema is PostgreSQL's own, and says so.
        CASE WHEN substring(s.spelled FROM '^[^[(]+') = quote_ident(COALESCE(e.typname, t.typname)) THEN 'pg_catalog.' ELSE '' END
@@ -7,6 +7,7 @@ SELECT a.attname,
        CASE WHEN a.atttypmod = -1 AND t.typtype <> 'd' THEN t.typname END,
        EXISTS (SELECT FROM pg_constraint AS k
                 WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f') AND a.attnum = ANY (k.conkey)),
+       a.attnotnull AND d.adbin IS NULL,
        has_column_privilege(c.oid, a.attnum, 'INSERT'),
        CASE
            -- What the relation is, if it takes no value of the column from anybody. A look at a table would wait for

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pglog_audit import audit, schema
+from pglog_audit import audit, insert_event, schema
 from pglog_audit.cli.commands import cli
 from tests.conftest import Database
 from tests.integration.test_doctor import NEXT_MONTH, WRITER, find, wrong
@@ -63,21 +63,25 @@ def test_doctor_tells_of_a_database_without_an_encoding(encoded: Database) -> No
 @pytest.mark.parametrize("encoded", ["LATIN1"], indirect=True)
 def test_no_event_is_lost_to_an_encoding(encoded: Database, caplog: pytest.LogCaptureFixture) -> None:
     """A character that the database lacks is an escape, in its row alone, and doctor tells of it."""
-    with psycopg.connect(encoded.owner) as owner:
+    with psycopg.connect(encoded.owner, client_encoding="utf8") as owner:
+        schema.init(owner)
+        owner.execute('ALTER TABLE audit_log ADD "größe" int')
         schema.init(owner, writer=WRITER)
     logger = configure(encoded.writer)
-    user = uuid4()
+    user, metadata = uuid4(), {"日": ["本", "\\"], "n": 1}
     logger.info("Käse", extra=audit("ticket.open", user_id=user, user_label="Zoë"))
-    logger.info(
-        "日本 é", extra=audit("ticket.open", user_id=user, user_label="日本", metadata={"日": ["本", "\\"], "n": 1})
-    )
+    logger.info("日本 é", extra=audit("ticket.open", user_id=user, user_label="日本", metadata=metadata, größe=5))
     flush(logger)
     plain, escaped = encoded.rows()
     assert (plain["message"], plain["user_label"], plain["metadata"]) == ("Käse", "Zoë", {})
-    assert (escaped["message"], escaped["user_label"]) == (r"\u65e5\u672c \xe9", r"\u65e5\u672c")
+    assert (escaped["message"], escaped["user_label"]) == (r"\u65e5\u672c é", r"\u65e5\u672c")
     mark = "text: what the database's encoding lacks as escapes"
     assert escaped["metadata"] == {r"\u65e5": [r"\u672c", "\\"], "n": 1, "_cleaned": [mark]}
-    assert escaped["user_id"] == user
+    assert (escaped["user_id"], escaped["größe"]) == (user, 5)
+    with psycopg.connect(encoded.writer) as connection:
+        insert_event(connection, audit("ticket.close", user_label="日本 é"))
+    *_, inserted = encoded.rows("SELECT * FROM audit_log ORDER BY recorded_at")
+    assert (inserted["user_label"], inserted["metadata"]) == (r"\u65e5\u672c é", {"_cleaned": [mark]})
     assert "escapes stand in their place (action=ticket.open, user_id=" in caplog.text
     assert "has the encoding LATIN1" in find(encoded)["server"].text
     assert wrong(find(encoded)) == []

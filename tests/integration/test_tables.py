@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from pglog_audit import SchemaError, audit, catalog, schema
+from pglog_audit import SchemaError, audit, catalog, insert_event, schema
 from tests.support import assert_exact, configure, counts, flush, log, stats, wait_until, warnings
 
 WRITER = "pglog_writer"
@@ -175,17 +175,52 @@ def test_constraints_of_the_users_move_what_they_speak_of(database):
     """A user who is gone, or an address that a check refuses, moves alone, and the timeline still finds the event."""
     database.execute("CREATE TABLE users (id uuid PRIMARY KEY)")
     database.execute("ALTER TABLE audit_log ADD FOREIGN KEY (impersonator_id) REFERENCES users")
-    database.execute("ALTER TABLE audit_log ADD CHECK (source_ip <> '192.0.2.7')")
+    database.execute("ALTER TABLE audit_log ADD CHECK (source_ip <> '192.0.2.7'), ADD CHECK (user_label <> 'nobody')")
     logger = configure(database.writer)
     user = uuid4()
     logger.info("one", extra=audit("ticket.open", user_id=user, impersonator_id=uuid4(), target_id=uuid4()))
     logger.info("two", extra=audit("ticket.open", user_id=user, target_id=uuid4(), source_ip="192.0.2.7"))
+    logger.info("three", extra=audit("ticket.open", user_id=user, target_id=uuid4(), user_label="nobody"))
     flush(logger)
-    assert_exact(database, 2)
+    assert_exact(database, 3)
     rows = database.rows()
-    assert [list(row["metadata"]["_refused"]) for row in rows] == [["impersonator_id"], ["source_ip"]]
-    assert [row["user_id"] for row in rows] == [user, user]
+    assert [list(row["metadata"]["_refused"]) for row in rows] == [["impersonator_id"], ["source_ip"], ["user_label"]]
+    assert {row["user_id"] for row in rows} == {user}
     assert None not in [row["target_id"] for row in rows]
+
+
+def test_a_required_column_keeps_its_value(database):
+    """What is suspected with the wrong value, but makes the row, stays where it is."""
+    database.execute("CREATE TABLE tenants (id uuid PRIMARY KEY)")
+    tenant = uuid4()
+    database.execute("INSERT INTO tenants VALUES (%s)", tenant)
+    database.execute(
+        "ALTER TABLE audit_log ALTER tenant_id SET NOT NULL, ADD FOREIGN KEY (tenant_id) REFERENCES tenants,"
+        " ADD n int8 CHECK (n > 0), ADD moods varchar(3)[]"
+    )
+    with psycopg.connect(database.owner) as owner:
+        schema.init(owner, writer=WRITER)
+    logger = configure(database.writer, lifecycle=False)
+    logger.info("one", extra=audit("ticket.open", tenant_id=tenant, n=-1))
+    logger.info("two", extra=audit("ticket.open", tenant_id=tenant, moods=["long"], n=1))
+    flush(logger)
+    rows = database.rows()
+    assert [(row["tenant_id"], list(row["metadata"]["_refused"])) for row in rows] == [
+        (tenant, ["n"]),
+        (tenant, ["n", "moods"]),
+    ]
+
+
+def test_json_in_a_short_text_has_the_length_that_the_server_gives_it(database):
+    """It is known before the server is asked, so that nothing else moves, and no transaction of the caller's fails."""
+    database.execute("ALTER TABLE audit_log ADD opts varchar(14), ADD day date")
+    with psycopg.connect(database.owner) as owner:
+        schema.init(owner, writer=WRITER)
+    event = audit("ticket.open", opts={"a": 1, "b": 2}, day="2024-01-01")
+    with psycopg.connect(database.writer) as connection:
+        insert_event(connection, event)
+    [row] = database.rows()
+    assert (list(row["metadata"]["_refused"]), row["opts"], str(row["day"])) == (["opts"], None, "2024-01-01")
 
 
 def test_a_narrow_table_with_short_texts(empty_database, caplog):

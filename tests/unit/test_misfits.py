@@ -7,6 +7,7 @@ from pglog_audit.column_types import REFUSED
 from pglog_audit.misfits import move_misfits, suspicions, warn_of_moved
 from tests.unit.test_catalog import table
 
+NUMBER = "00000000-0000-0000-0000-000000000005"
 *_, LAST = suspicions(is_alone=True)
 
 
@@ -91,10 +92,20 @@ def test_of_a_line_that_stands_alone_more_moves_each_time():
     described.user_columns["mood"] = Column("mood", "public.mood", None, None)
     described.user_columns["note"] = Column("note", "bigint", None, "int8", is_constrained=True)
     extra = {"order": 5, "mood": "odd", "note": 7}
-    event = {"action": "a.b", "user_id": "ann", "event_id": "00000000-0000-0000-0000-000000000005", "extra": extra}
+    event = {"action": "a.b", "user_id": "ann", "event_id": NUMBER, "extra": extra}
     moved = [list(move_misfits(event, described, stays)) for stays in suspicions(is_alone=True)]
     assert moved == [["user_id"], ["note", "mood"], ["event_id", "order"]]
     assert len(list(suspicions(is_alone=False))) == 1
+
+
+def test_what_makes_no_row_without_its_value_stays():
+    """A required column is not emptied on suspicion, and the action only where its type is no text."""
+    described = table(["action:text", "tenant_id:uuid", "user_id:uuid"])
+    described.fields["action"] = Column("action", "text", None, "text", is_constrained=True, is_required=True)
+    described.fields["tenant_id"] = Column("tenant_id", "uuid", None, "uuid", is_constrained=True, is_required=True)
+    event = {"action": "a.b", "tenant_id": NUMBER, "user_id": NUMBER}
+    moved = [list(move_misfits(event, described, stays)) for stays in suspicions(is_alone=True)]
+    assert moved == [[], [], ["user_id"]]
 
 
 def test_the_warning_names_what_was_moved(caplog):
