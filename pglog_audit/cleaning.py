@@ -11,6 +11,7 @@ import re
 from codecs import utf_8_decode
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from datetime import date, time
 from enum import Enum, EnumMeta
 from itertools import chain
@@ -208,9 +209,13 @@ class Cleaning:
 
     def _item(self, value: Any, depth: int) -> Any:
         """Return *value*, one of an array, cleaned; it may be a pair with the name of a secret."""
+        name = None
         if type(value) not in _FLAT_TYPES:
+            with suppress(Exception):  # what cannot be asked for a name is no pair
+                name = self._masker.secret_in_pair(value)
+        if name is not None:
             try:
-                value = self._masker.mask_pair(value)
+                value = self._masker.mask_pair(name, value)
             except Exception as error:  # noqa: BLE001 - as for a value
                 return self._unreadable(value, error)
         return self._value(value, depth)
@@ -273,11 +278,12 @@ class Cleaning:
         """Return the text that *value* is in UTF-8, or its base64; of what is long no more than there is room for."""
         room = 4 * (max(self._left, 0) + 1)
         head = bytes(value[:room])
-        try:
-            return utf_8_decode(head, "strict", len(value) <= room)[0]
-        except UnicodeDecodeError:
-            self._mark(f"{type(value).__name__} as base64")
-            return bytes_default(head)
+        with suppress(UnicodeDecodeError):
+            text = utf_8_decode(head, "strict", len(value) <= room)[0]
+            if "\0" not in text:  # else numbers, or UTF-16
+                return text
+        self._mark(f"{type(value).__name__} as base64")
+        return bytes_default(head)
 
     def _integer(self, value: int) -> Any:
         number = int(value)

@@ -3,7 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from enum import Enum
 from functools import partial
+from itertools import chain
 from numbers import Number
 from typing import Any, TypeAlias
 
@@ -100,8 +102,9 @@ _HEADER = re.compile(
     rf"""{_CREDENTIAL}(?:[^\S\r\n]+{_CREDENTIAL})?)""",
     re.IGNORECASE,
 )
-# Up to the last "@", which people forget to encode; or to where a long text was cut. A user alone may be a token.
-_USERINFO = re.compile(r"(://)(?:([^\s/:@]*:)[^\s/]+|[A-Za-z0-9_-]{20,}+)(@|…$)")
+# Up to the last "@", which people forget to encode; or to where a long text was cut. A user alone,
+# or with a password that says nothing, may be a token.
+_USERINFO = re.compile(r"(://)(?:[A-Za-z0-9_-]{20,}+(?::(?:x-oauth-basic)?)?|([^\s/:@]*:)[^\s/]+)(@|…$)")
 
 
 def _words(name: str) -> list[str]:
@@ -167,16 +170,15 @@ class Masker:
             return value
         return self._mask_with if isinstance(self._mask_with, str) else self._mask_with(name, value)
 
-    def mask_pair(self, item: Any) -> Any:
-        """Return *item* of a list; if it is a pair of a secret's name and a value, as of a header, with that masked."""
-        name = self.secret_in_pair(item)
-        return item if name is None else with_values(item, partial(self.mask, name))
+    def mask_pair(self, name: str, pair: Any) -> Any:
+        """Return *pair*, of the secret *name* and a value, as of a header, with that masked."""
+        return with_values(pair, partial(self.mask, name))
 
     def secret_in_pair(self, item: Any) -> str | None:
         """Return the name of a secret that *item* of a list has beside a value, or None."""
-        for name in names_in_pair(item):
-            if isinstance(name, bytes | bytearray):
-                name = name[: MAX_NAME + 1].decode(errors="replace")
+        for name in chain.from_iterable(map(_readings, names_in_pair(item))):
+            if isinstance(name, bytes | bytearray | memoryview):
+                name = bytes(name[: MAX_NAME + 1]).decode(errors="replace")
             if isinstance(name, str):
                 text = str.__str__(name)
                 if len(text) <= MAX_NAME and self.is_secret(text):
@@ -232,6 +234,10 @@ def _end_of_enclosed(text: str, begin: int) -> int:
         if quote is None and depth <= 0:
             return sign.end()
     return len(text)
+
+
+def _readings(name: Any) -> tuple[Any, ...]:
+    return (name.value, name.name) if isinstance(name, Enum) else (name,)
 
 
 def may_hold_secret(line: str) -> bool:

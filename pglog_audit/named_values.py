@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-_MOST = 100
-"""Values behind a name that are kept, as of a list under one."""
+_MOST = 100_000
+"""Values behind a name that are looked at: more than an event has room for."""
 
 
 def named_items(value: Any) -> Iterable[tuple[Any, Any]] | None:
@@ -25,7 +26,7 @@ def names_in_pair(item: Any) -> Sequence[Any]:
     """Return what may name the values of *item*, one of a list: ``["token", …]``, ``{"name": "token", "value": …}``."""
     named = _mapping(item)
     if named is None:
-        return item[:1] if isinstance(item, list | tuple) and len(item) > 1 else ()
+        return [*islice(item, 1)] if isinstance(item, list | tuple) and len(item) > 1 else ()
     return (named.get("name"), named.get("key")) if "value" in named else ()
 
 
@@ -33,7 +34,8 @@ def with_values(pair: Any, change: Callable[[Any], Any]) -> Any:
     """Return *pair*, which has a name, with what *change* makes of its values."""
     named = _mapping(pair)
     if named is None:
-        return [pair[0], *map(change, pair[1 : _MOST + 1])]
+        name, *values = islice(pair, _MOST)
+        return [name, *map(change, values)]
     return {**named, "value": change(named["value"])}
 
 

@@ -82,6 +82,8 @@ def _kept(value: Any) -> Any:
         return {name: _kept(item) for name, item in value.items()}
     if type(value) in (list, tuple, set, frozenset):
         return [_kept(item) for item in value]
+    if type(value) in (bytearray, memoryview):
+        return bytes(value)
     return value if isinstance(value, _SCALARS) else _cleaner.cleaning(MAX_LINE).field("", value)
 
 

@@ -249,7 +249,7 @@ def test_the_event_is_that_of_the_call(database, logger, session):
 def test_bytes_are_those_of_any_log_call(database, logger, session):
     """Text in them is masked, and the row says where there was none."""
     with session.begin():
-        metadata = {"body": b"password=hunter2", "picture": b"a\xffb"}
+        metadata = {"body": b"password=hunter2", "picture": bytearray(b"a\xffb")}
         audit_on_commit(session, logger, "Placed", extra=audit("order.place", metadata=metadata))
     assert actions(database) == ["order.place"]
     [row] = database.rows()

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import threading
+from base64 import b64encode
 from collections import ChainMap, OrderedDict, UserDict, deque, namedtuple
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -846,18 +847,18 @@ def test_bytes_are_masked_as_the_text_that_they_are(kind):
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_bytes_in_a_field(kind):
     """A header that a server gives as bytes is a text, cleaned and cut as every other."""
-    for value in ("Mozilla/5.0", "x?token=hunter2", "a\0b", "", "é" * 2000):
+    for value in ("Mozilla/5.0", "x?token=hunter2", "", "é" * 2000):
         given = {"action": "a.b", "user_agent": kind(value.encode()), "metadata": {"x": 1}}
         assert snapshot(given, created=1.5) == snapshot({**given, "user_agent": value}, created=1.5)
 
 
-@pytest.mark.parametrize("value", [b"a\xffb", bytearray(b"a\xffb"), memoryview(b"a\xffb")])
+@pytest.mark.parametrize("value", [b"a\xffb", bytearray(b"a\xffb"), memoryview(b"a\xffb"), b"a\0b", bytes(4)])
 def test_bytes_that_are_no_text(value):
-    """What is not UTF-8 is stored in base64, and the row says where."""
-    mark = f"{type(value).__name__} as base64"
-    assert metadata(value) == {"x": "Yf9i", "_cleaned": [f"metadata: {mark}"]}
+    """What is not UTF-8, or has a NUL, as numbers do, is stored in base64, and the row says where."""
+    mark, text = f"{type(value).__name__} as base64", b64encode(value).decode()
+    assert metadata(value) == {"x": text, "_cleaned": [f"metadata: {mark}"]}
     stored = snapshot({"action": "a.b", "user_agent": value})
-    assert stored["user_agent"] == "Yf9i"
+    assert stored["user_agent"] == text
     assert stored["metadata"] == {"_cleaned": [f"user_agent: {mark}"]}
 
 
@@ -1060,6 +1061,7 @@ def test_secrets_are_masked_at_any_depth():
 
 
 Header = namedtuple("Header", "name value")
+Secret = Enum("Secret", {"COOKIE": "c"})
 
 
 @dataclass
@@ -1083,6 +1085,7 @@ class Variable:
         (Header("Cookie", "hunter2"), {"name": "Cookie", "value": "***"}),
         (Variable("TOKEN", "hunter2"), {"key": "TOKEN", "value": "***"}),
         (UserDict(name="sid", value="hunter2"), {"name": "sid", "value": "***"}),
+        ((Secret.COOKIE, "hunter2"), ["c", "***"]),
     ],
     ids=str,
 )
@@ -1094,6 +1097,12 @@ def test_pairs_in_a_list_are_masked(pair, stored, wrap):
     given = record({"action": "a.b", "metadata": {"deep": [{"x": wrap([pair])}]}})
     assert "hunter2" not in finish(AuditFormatter().snapshot(given))
     assert "hunter2" not in AuditFormatter().recordable(given)
+
+
+def test_all_values_behind_a_name_are_masked():
+    """However many there are, none is lost; and a name may be in any kind of bytes."""
+    assert metadata([["secret", *["hunter2"] * 150]]) == {"x": [["secret", *["***"] * 150]]}
+    assert metadata([(memoryview(b"cookie"), "hunter2")]) == {"x": [["cookie", "***"]]}
 
 
 def test_pairs_of_a_dicts_items_are_masked():
@@ -1132,10 +1141,16 @@ def test_a_pair_that_cannot_be_read():
     """A list or dict that raises when it is looked at costs only itself."""
     own = type("Own", (list,), {"__getitem__": Hostile._refuse})
     assert metadata([own(["password", "hunter2"]), HostileDict(name="password", value="hunter2"), 1])["x"] == [
-        "__could_not_encode__",
+        ["password", "***"],
         "__could_not_encode__",
         1,
     ]
+
+
+def test_what_cannot_be_asked_for_a_name_is_no_pair():
+    """A mapping of numbers is in a list what it is elsewhere."""
+    own = type("Own", (UserDict,), {"__contains__": lambda self, key: int(key) in self.data})
+    assert metadata([own({1: "one"})]) == {"x": [{"1": "one"}]}
 
 
 def test_numbers_under_a_secrets_name_are_left():
