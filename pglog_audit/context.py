@@ -83,26 +83,29 @@ def audit_context(**fields: Any) -> "ContextBlock":
 class ContextBlock:
     """A block with fields of its own, made by :func:`pglog_audit.audit_context`; a decorator of functions, too."""
 
-    __slots__ = ("_around", "_fields", "_inside", "_token")
+    __slots__ = ("_entered", "_fields", "_is_spent")
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         self._fields = fields
-        self._inside: _Scope | None = None
+        self._is_spent = False
+        self._entered: tuple[Token[_Scope], _Scope, _Scope] | None = None
 
     def __enter__(self) -> None:
-        if self._inside is not None:
+        if self._is_spent:
             # To know which entry an exit belongs to, where threads share it, would cost every block.
             raise RuntimeError(
                 f"this audit_context of {', '.join(self._fields)} has had its block: make one for each, by "
                 "audit_context(...) in the with statement, or decorate a function"
             )
-        self._around = _scope.get()
-        self._inside = self._around._replace(block={**self._around.block, **self._fields})
-        self._token = _scope.set(self._inside)
+        self._is_spent = True
+        around = _scope.get()
+        inside = around._replace(block={**around.block, **self._fields})
+        self._entered = (_scope.set(inside), inside, around)
 
     def __exit__(self, *_error: object) -> None:
-        if self._inside is not None:
-            _leave(self._token, self._inside, self._around)
+        if self._entered is not None:
+            entered, self._entered = self._entered, None
+            _leave(*entered)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """Decorate *function*: each call is a block of its own."""

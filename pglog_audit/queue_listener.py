@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from logging.handlers import QueueListener
 from typing import Any
 
@@ -301,6 +302,9 @@ def flush_timeout(timeout: float | None) -> float:
 
     :raises ConfigurationError: *timeout* is no number.
     """
-    if not isinstance(timeout, int | float | None):
-        raise ConfigurationError(f"timeout is {timeout!r}: it must be a number of seconds, or None for {FLUSH_TIMEOUT}")
-    return FLUSH_TIMEOUT if timeout is None else timeout
+    if timeout is None:
+        return FLUSH_TIMEOUT
+    with suppress(TypeError, ValueError, OverflowError):
+        if not isinstance(timeout, str | bytes):
+            return float(timeout)
+    raise ConfigurationError(f"timeout is {timeout!r}: it must be a number of seconds, or None for {FLUSH_TIMEOUT}")

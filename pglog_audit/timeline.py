@@ -197,10 +197,14 @@ def _check_columns(columns: Any) -> dict[str, str]:
             f"columns is {columns!r}: it must map our fields to columns, {{'occurred_at': 'created_at'}}"
         )
     if unknown := set(columns).difference(EVENT_FIELDS):
-        raise ConfigurationError(f"columns names {min(unknown)}, which is no field: write our field first, then yours")
+        raise ConfigurationError(
+            f"columns names {min(map(str, unknown))}, which is no field: write our field first, then yours"
+        )
     for field, column in columns.items():
         if not isinstance(column, str) or not column:
             raise ConfigurationError(f"columns maps {field} to {column!r}: name a column of the table")
+    if len({*columns.values()}) < len(columns):
+        raise ConfigurationError(f"columns maps two fields to one column: {dict(columns)}")
     return dict(columns)
 
 

@@ -133,7 +133,7 @@ def _advice(error: OSError, parent: Path) -> str:
     if isinstance(error, PermissionError):
         user = f"the user {os.geteuid()}, which the application runs as"
         return f"let {user}, write into {parent}, or name another directory"
-    if isinstance(error, FileNotFoundError) and not parent.exists():
+    if isinstance(error, FileNotFoundError) and not os.path.lexists(parent):
         return f"{parent} does not exist; make that, or name another directory"
     return f"{parent} takes none; name another directory"  # as /proc does, and a file system that is read-only or full
 

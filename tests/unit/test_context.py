@@ -66,6 +66,17 @@ def test_one_object_is_good_for_one_block():
     assert current_context() == {}
 
 
+def test_a_block_ends_once():
+    """Whoever closes it again, or before it began, changes nothing."""
+    with audit_context(user_id=1):
+        block = audit_context(user_id=2)
+        block.__exit__(None, None, None)
+        block.__enter__()
+        block.__exit__(None, None, None)
+        block.__exit__(None, None, None)
+        assert current_context() == {"user_id": 1}
+
+
 def test_each_call_of_a_decorated_function_is_a_block():
     """Calls within one another have their own, and what the function is called and returns is its own."""
 

@@ -56,6 +56,11 @@ class TestOptions:
         with pytest.raises(ConfigurationError, match=r"columns is .*'occurred_at': 'created_at'"):
             AuditLog("dbname=app", columns=columns)
 
+    def test_two_fields_of_one_column_are_refused(self) -> None:
+        """One column cannot be both."""
+        with pytest.raises(ConfigurationError, match="columns maps two fields to one column"):
+            AuditLog("dbname=app", columns={"action": "what", "message": "what"})
+
     def test_an_unknown_field_in_columns_is_refused(self) -> None:
         """A mapping written the wrong way round is told at once."""
         with pytest.raises(ConfigurationError, match="created_at"):
