@@ -12,7 +12,7 @@ from . import account, call_sites, diagnostics, postgres_handler, processes
 from .errors import ConfigurationError
 from .options import HandlerOptions, WriterOptions
 from .postgres_handler import PostgresHandler
-from .queue_listener import CLOSE_TIMEOUT, AuditQueueListener, flush_timeout
+from .queue_listener import CLOSE_TIMEOUT, AuditQueueListener
 from .unlocked_handler import UnlockedHandler
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def flush(timeout: float | None = None) -> int:
     :return: how many events are still neither row, nor on disk, nor counted as lost.
     :raises ConfigurationError: *timeout* is no number.
     """
-    return processes.flush(processes.writers(), flush_timeout(timeout))
+    return processes.flush(processes.writers(), processes.flush_timeout(timeout))
 
 
 def stats() -> dict[str, Any]:

@@ -16,6 +16,10 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from . import celery_workers, diagnostics
+from .errors import ConfigurationError
+
+FLUSH_TIMEOUT = 0.5
+"""Seconds that flush() waits unless told otherwise: logging calls it under the lock of all logging."""
 
 
 class Writer(Protocol):
@@ -74,6 +78,20 @@ def writers() -> list[Writer]:
     while True:
         with suppress(RuntimeError):  # another thread added one meanwhile
             return list(_writers)
+
+
+def flush_timeout(timeout: float | None) -> float:
+    """
+    Return the seconds that flush() waits at most.
+
+    :raises ConfigurationError: *timeout* is no number.
+    """
+    if timeout is None:
+        return FLUSH_TIMEOUT
+    with suppress(TypeError, ValueError, OverflowError):
+        if not isinstance(timeout, str | bytes):
+            return float(timeout)
+    raise ConfigurationError(f"timeout is {timeout!r}: it must be a number of seconds, or None for {FLUSH_TIMEOUT}")
 
 
 def flush(writers: Iterable[Writer], timeout: float) -> int:

@@ -12,7 +12,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from logging.handlers import QueueListener
 from typing import Any
 
@@ -22,8 +21,6 @@ from .errors import ConfigurationError
 from .line_queue import POLL_INTERVAL, LineQueue
 from .postgres_handler import PostgresHandler
 
-FLUSH_TIMEOUT = 0.5
-"""Seconds that flush() waits unless told otherwise: logging calls it under the lock of all logging."""
 _SLOWER, _MAX_INTERVAL = 1.05, 0.05
 """Who waits in flush() looks less often the longer it takes, and is a twentieth late."""
 CLOSE_TIMEOUT = 0.25
@@ -93,7 +90,7 @@ class AuditQueueListener(QueueListener):
         if not self.lines.is_attended:
             self.start_writer()
         if processes.is_ending or sys.is_finalizing():
-            processes.finish([self], 0.0 if self.problem else FLUSH_TIMEOUT)
+            processes.finish([self], 0.0 if self.problem else processes.FLUSH_TIMEOUT)
 
     def _put(self, snapshot: bytes | str) -> None:
         try:
@@ -129,7 +126,7 @@ class AuditQueueListener(QueueListener):
         :return: how many lines are still neither row, nor on disk, nor counted as lost.
         :raises ConfigurationError: *timeout* is no number.
         """
-        timeout = flush_timeout(timeout)
+        timeout = processes.flush_timeout(timeout)
         if not self.lines.is_ours[0] or self._thread is threading.current_thread():
             return 0
         deadline = time.monotonic() + timeout
@@ -239,7 +236,7 @@ class AuditQueueListener(QueueListener):
         self.flush(self.shutdown_timeout)
         self._nudge()
         is_other = self._thread is not threading.current_thread()
-        self._wait_while(lambda: self.lines.is_attended and is_other, FLUSH_TIMEOUT)
+        self._wait_while(lambda: self.lines.is_attended and is_other, processes.FLUSH_TIMEOUT)
 
     def _wait_while(self, condition: Callable[[], bool], timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -294,17 +291,3 @@ class AuditQueueListener(QueueListener):
                 return True
             self.lines.is_attended = True
         return False
-
-
-def flush_timeout(timeout: float | None) -> float:
-    """
-    Return the seconds that flush() waits at most.
-
-    :raises ConfigurationError: *timeout* is no number.
-    """
-    if timeout is None:
-        return FLUSH_TIMEOUT
-    with suppress(TypeError, ValueError, OverflowError):
-        if not isinstance(timeout, str | bytes):
-            return float(timeout)
-    raise ConfigurationError(f"timeout is {timeout!r}: it must be a number of seconds, or None for {FLUSH_TIMEOUT}")

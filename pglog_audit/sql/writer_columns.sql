@@ -1,4 +1,4 @@
--- The columns to write: type, default, base type, whether a constraint speaks of it and NULL is none, whether this role may, what keeps all out.
+-- The columns to write: type, default, base type, what binds their values, whether this role may, and what keeps all out.
 SELECT a.attname,
        -- A name that is no keyword and has no schema is PostgreSQL's own, and says so.
        CASE WHEN substring(s.spelled FROM '^[^[(]+') = quote_ident(COALESCE(e.typname, t.typname)) THEN 'pg_catalog.' ELSE '' END
