@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
@@ -107,7 +107,8 @@ def read_options(
     _check_spool(writing)
     if "table" in writing:
         check_table(writing["table"])
-    writing["columns"] = _columns(writing.get("columns", {}))
+    columns = check_columns(writing.get("columns", {}), CALLER_FIELDS | {"id"})
+    writing["columns"] = tuple(sorted(columns.items()))
     writing["pool"] = _pool(writing.get("pool"))
     if not (conninfo is None or isinstance(conninfo, str) or callable(conninfo)):
         raise ConfigurationError(f"conninfo is of type {type(conninfo).__name__}: it must be a string or a callable")
@@ -185,22 +186,27 @@ def _check_spool(options: dict[str, Any]) -> None:
     options["spool"] = os.path.abspath(os.path.expanduser(os.fsdecode(spool)))
 
 
-def _columns(columns: Any) -> tuple[tuple[str, str], ...]:
+def check_columns(columns: Any, fields: Set[str]) -> dict[str, str]:
+    """
+    Return *columns*, which name the column that some of our *fields* have in a table.
+
+    :raises ConfigurationError: they are no such mapping.
+    """
     if not isinstance(columns, Mapping):
         raise ConfigurationError(
             f"columns is {columns!r}: it must map our fields to columns, {{'occurred_at': 'created_at'}}"
         )
-    unknown = sorted(set(map(str, columns)) - CALLER_FIELDS - {"id"})
-    if unknown:
+    if unknown := sorted(set(map(str, columns)) - fields):
         raise ConfigurationError(
-            f"columns names {', '.join(unknown)}, which is no field: {', '.join(sorted(CALLER_FIELDS))}"
+            f"columns names {', '.join(unknown)}, which is no field: write our field first, then yours; "
+            f"there are {', '.join(sorted(fields))}"
         )
-    named = tuple((field, columns[field]) for field in sorted(columns))
-    for field, column in named:
+    named = {field: columns[field] for field in columns}  # each by its name: dictConfig's own dict resolves it then
+    for field, column in named.items():
         if not isinstance(column, str) or not column:
             raise ConfigurationError(f"columns maps {field} to {column!r}: name a column of the table")
-    if len({column for _, column in named}) < len(named):
-        raise ConfigurationError(f"columns maps two fields to one column: {dict(named)}")
+    if len({*named.values()}) < len(named):
+        raise ConfigurationError(f"columns maps two fields to one column: {named}")
     return named
 
 

@@ -18,6 +18,7 @@ from .conninfo import check_conninfo, is_blank, require_conninfo
 from .errors import ConfigurationError, SchemaError
 from .event import Id
 from .gaps import Gaps
+from .options import check_columns
 from .page_cursor import Position
 from .question import MAX_LIMIT as MAX_LIMIT
 from .question import Question
@@ -81,7 +82,7 @@ class AuditLog:
             raise ConfigurationError("conninfo and pool are both given: name the database in one of them")
         self._connect = _opener(conninfo) if pool is None else _borrower(pool)
         self._table = check_table(table)
-        self._columns = _check_columns({} if columns is None else columns)
+        self._columns = check_columns({} if columns is None else columns, frozenset(EVENT_FIELDS))
 
     def timeline(
         self,
@@ -189,23 +190,6 @@ def _borrower(pool: ConnectionPool[Any]) -> _Connect:
     if not isinstance(pool, ConnectionPool):
         raise ConfigurationError(f"pool is of type {type(pool).__name__}: pass a psycopg_pool.ConnectionPool")
     return pool.connection
-
-
-def _check_columns(columns: Any) -> dict[str, str]:
-    if not isinstance(columns, Mapping):
-        raise ConfigurationError(
-            f"columns is {columns!r}: it must map our fields to columns, {{'occurred_at': 'created_at'}}"
-        )
-    if unknown := set(columns).difference(EVENT_FIELDS):
-        raise ConfigurationError(
-            f"columns names {min(map(str, unknown))}, which is no field: write our field first, then yours"
-        )
-    for field, column in columns.items():
-        if not isinstance(column, str) or not column:
-            raise ConfigurationError(f"columns maps {field} to {column!r}: name a column of the table")
-    if len({*columns.values()}) < len(columns):
-        raise ConfigurationError(f"columns maps two fields to one column: {dict(columns)}")
-    return dict(columns)
 
 
 def _ask(reader: Reader, relation: Relation, question: Question) -> list[AuditEvent]:
